@@ -1,0 +1,95 @@
+"""Where bytes go: one protocol for every bucket, whatever it is made of.
+
+Drivers are `folder` (a local directory) and `s3`; `opening` chooses between them by URL. Each runs
+the same contract suite.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from archiver.body import Body
+from archiver.errors import NotAnObjectKeyError
+
+# What `archiver.keys` makes: no segment is empty or begins with a dot, so none climbs.
+_SEGMENT = r"[a-z0-9_%-][a-z0-9_%.-]*"
+_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+
+
+class Put(StrEnum):
+    """What a put came to."""
+
+    CREATED = "created"  # there was nothing under the key
+    EXISTED = "existed"  # there was something, and it is untouched
+    REPLACED = "replaced"  # whatever was there, this is there now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlobHead:
+    """What is known of an object without reading it."""
+
+    size_bytes: int
+    media_type: str
+    metadata: Mapping[str, str]
+
+
+class BlobStore(Protocol):
+    """A bucket. Every method raises BucketError when the bucket fails, saying what to do about it,
+    and NotAnObjectKeyError for a key that `archiver.keys` did not make."""
+
+    async def put(
+        self,
+        key: str,
+        body: Body | bytes,
+        *,
+        media_type: str,
+        metadata: Mapping[str, str],
+        replace: bool = False,
+    ) -> Put:
+        """Store `body` under `key`, whole or not at all, and durably before returning.
+
+        Unless `replace`, what is there already stays, and of many putting at once one creates.
+        Names in `metadata` are lower-case a-z, 0-9 and "-"; values are any text, 2 KB in all.
+        """
+
+    def read(self, key: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes in pieces of any size; entering raises BucketError if there is no object."""
+
+    async def head(self, key: str) -> BlobHead | None:
+        """What is known of an object, or None if there is none."""
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, or nothing if there is none."""
+
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """Our keys that begin with `prefix`, in the order of their bytes."""
+
+    async def presigned_url(
+        self, key: str, *, expires_seconds: int, media_type: str, filename: str
+    ) -> str | None:
+        """A URL by which a browser gets the object as a download called `filename`.
+
+        None: this bucket cannot, so serve the bytes. The URL is a key to the object: never log it.
+        """
+
+    async def check(self) -> None:
+        """Raise BucketError, saying what to do, if the bucket cannot be used."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` has the form that `archiver.keys` gives; anything else is not ours."""
+    return _KEY.fullmatch(text) is not None
+
+
+def require_key(key: str) -> None:
+    """Raise NotAnObjectKeyError unless `key` has the form that `archiver.keys` gives."""
+    if not is_key(key):
+        raise NotAnObjectKeyError(
+            f"{key[:200]!r} is no object key; a bug of ours, please report it"
+        )

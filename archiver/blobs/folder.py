@@ -1,0 +1,237 @@
+"""A local folder as a bucket: each object a plain file under its key, fit for any file manager.
+
+What a file cannot hold, its media type and metadata, lies as JSON in a parallel tree under
+`.holdfast`, a name that no key can have. The description is in place before the object is, so no
+object of ours is seen without one. Two that race to create one key may leave the loser's
+description; with keys made of digests both describe the same bytes.
+"""
+
+import asyncio
+import errno
+import json
+import mimetypes
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
+from uuid import uuid4
+
+from archiver.blobs import BlobHead, Put, is_key, require_key
+from archiver.body import Body
+from archiver.clock import now
+from archiver.errors import BucketError
+
+_PIECE_BYTES = 2**20
+_KEYS_PER_STEP = 1000
+# No put lasts as long; what is older was left by a process that died.
+_UNFINISHED_SECONDS = 24 * 3600
+_ADVICE = {
+    errno.EACCES: "let the user that runs holdfast write there (chown)",
+    errno.EDQUOT: "raise the quota or free some space",
+    errno.ENOSPC: "free some space or put bucket.url on a larger disk",
+    errno.EPERM: "use a file system with hard links, and let holdfast's user write there (chown)",
+    errno.EROFS: "mount the disk for writing",
+}
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class FolderBlobs:
+    """The BlobStore in the folder `root`, which is made when first needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._descriptions = root / ".holdfast" / "descriptions"
+        self._unfinished = root / ".holdfast" / "unfinished"
+
+    async def put(
+        self,
+        key: str,
+        body: Body | bytes,
+        *,
+        media_type: str,
+        metadata: Mapping[str, str],
+        replace: bool = False,
+    ) -> Put:
+        """See BlobStore."""
+        require_key(key)
+        if not replace and await self._run((self._root / key).exists):
+            return Put.EXISTED
+        description = json.dumps({"media_type": media_type, "metadata": dict(metadata)})
+        file = await self._run(self._open_unfinished)
+        try:
+            await self._fill(file, body if isinstance(body, Body) else Body.of(body))
+            return await self._run(self._publish, file, key, description, replace)
+        finally:
+            await self._run(_discard, file)
+
+    @asynccontextmanager
+    async def read(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See BlobStore."""
+        require_key(key)
+        file = await self._run((self._root / key).open, "rb")
+        try:
+            yield self._pieces(file)
+        finally:
+            await self._run(file.close)
+
+    async def head(self, key: str) -> BlobHead | None:
+        """See BlobStore."""
+        require_key(key)
+        return await self._run(self._head, key)
+
+    async def delete(self, key: str) -> None:
+        """See BlobStore."""
+        require_key(key)
+        await self._run(self._delete, key)
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """See BlobStore."""
+        keys = self._keys(prefix, "")
+        while step := await self._run(lambda: [*islice(keys, _KEYS_PER_STEP)]):
+            for key in step:
+                yield key
+
+    async def presigned_url(
+        self, key: str, *, expires_seconds: int, media_type: str, filename: str
+    ) -> str | None:
+        """None: a folder has no URLs of its own."""
+        return None
+
+    async def check(self) -> None:
+        """See BlobStore; also removes what a process that died left unfinished."""
+        await self._run(self._check)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def _run(self, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Do blocking work in a thread; whatever the disk says becomes a BucketError."""
+        try:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        except FileNotFoundError as error:
+            raise BucketError(f"there is no {error.filename}") from error
+        except OSError as error:
+            advice = _ADVICE.get(error.errno or 0, "see whether the disk is well (dmesg)")
+            raise BucketError(f"{self._root}: {error.strerror}; {advice}") from error
+
+    async def _fill(self, file: BinaryIO, body: Body) -> None:
+        pending: list[bytes] = []
+        pending_bytes = 0
+        async for chunk in body.chunks():
+            pending.append(chunk)
+            pending_bytes += len(chunk)
+            if pending_bytes >= _PIECE_BYTES:
+                await self._run(file.writelines, pending)
+                pending, pending_bytes = [], 0
+        await self._run(file.writelines, pending)
+
+    async def _pieces(self, file: BinaryIO) -> AsyncIterator[bytes]:
+        while piece := await self._run(file.read, _PIECE_BYTES):
+            yield piece
+
+    def _open_unfinished(self) -> BinaryIO:
+        _make_folder(self._unfinished)
+        return (self._unfinished / uuid4().hex).open("xb")
+
+    def _publish(self, file: BinaryIO, key: str, description: str, replace: bool) -> Put:
+        target = self._root / key
+        _sync(file)
+        self._describe(key, description)
+        _make_folder(target.parent)
+        if replace:
+            Path(file.name).replace(target)
+        else:
+            try:
+                target.hardlink_to(file.name)
+            except FileExistsError:
+                return Put.EXISTED
+        _sync_folder(target.parent)
+        return Put.REPLACED if replace else Put.CREATED
+
+    def _describe(self, key: str, description: str) -> None:
+        target = self._description(key)
+        _make_folder(target.parent)
+        with self._open_unfinished() as file:
+            file.write(description.encode())
+            _sync(file)
+        Path(file.name).replace(target)
+        _sync_folder(target.parent)
+
+    def _description(self, key: str) -> Path:
+        return self._descriptions / f"{key}.json"
+
+    def _head(self, key: str) -> BlobHead | None:
+        try:
+            size_bytes = (self._root / key).stat().st_size
+        except FileNotFoundError:
+            return None
+        try:
+            description = json.loads(self._description(key).read_bytes())
+        except FileNotFoundError:
+            # A file that somebody put there by hand.
+            media_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
+            description = {"media_type": media_type, "metadata": {}}
+        return BlobHead(size_bytes=size_bytes, **description)
+
+    def _delete(self, key: str) -> None:
+        target = self._root / key
+        if target.exists():
+            target.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+        self._description(key).unlink(missing_ok=True)
+
+    def _keys(self, prefix: str, folder: str) -> Iterator[str]:
+        """The keys below `folder` (empty, or ending in "/") that begin with `prefix`, in order."""
+        path = self._root / folder
+        entries = [*path.iterdir()] if path.is_dir() else []
+        # A folder sorts as its keys do, with the slash.
+        names = sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+        for name in names:
+            key = folder + name
+            if name.startswith(".") or not (key.startswith(prefix) or prefix.startswith(key)):
+                continue
+            if name.endswith("/"):
+                yield from self._keys(prefix, key)
+            elif key.startswith(prefix) and is_key(key):
+                yield key
+
+    def _check(self) -> None:
+        with self._open_unfinished() as file:
+            _sync(file)
+        probe = Path(file.name).with_suffix(".link")
+        probe.hardlink_to(file.name)
+        oldest = now().timestamp() - _UNFINISHED_SECONDS
+        for path in self._unfinished.iterdir():
+            with suppress(FileNotFoundError):  # another process may be finishing its own
+                if path in (probe, Path(file.name)) or path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def _discard(file: BinaryIO) -> None:
+    file.close()
+    Path(file.name).unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents so that they outlive a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Performs a fetch job: the link's bytes into the bucket, or a reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from archiver.catalog import CatalogReader, Tables
+from archiver.egress import Egress
+from archiver.errors import FetchError
+from archiver.ledger import keep
+from archiver.lifecycle import archive, lose_link
+from archiver.metrics import FETCHED_BYTES, LINKS_EXPIRED
+from archiver.models import (
+    Asset,
+    Failure,
+    FailureClass,
+    Fault,
+    Generation,
+    Job,
+    JobState,
+    Link,
+    Origin,
+    Slot,
+)
+from archiver.retries import Retry, after_fault
+from archiver.store import Store
+from archiver.worker import Settle, Settled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capture:
+    """One fetch after another; `perform` is the worker's performer.
+
+    `reveal` gives a link's full URL back, or None if the delivery that held it is gone;
+    `download_hosts` says from where a provider's results may come.
+    """
+
+    egress: Egress
+    store: Store
+    catalog: CatalogReader
+    reveal: Callable[[Link], str | None]
+    download_hosts: Callable[[str], Collection[str]]
+    patience_seconds: float
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+
+    async def perform(self, job: Job) -> Settle:
+        """Fetches the job's link; every ordinary trouble is an outcome, not an exception."""
+        with self.catalog.view() as tables:
+            generation = tables.generations.load_slot(job.subject)
+        slot = _slot(generation, job.subject) if generation else None
+        link = _link(slot, job.target) if slot else None
+        if generation is None or slot is None or link is None:
+            return self._settle_void(job)
+        try:
+            asset = await self._fetch(generation, slot, link)
+        except FetchError as error:
+            return self._settle_failed(job, error)
+        return self._settle_archived(job, asset)
+
+    async def _fetch(self, generation: Generation, slot: Slot, link: Link) -> Asset:
+        url = self.reveal(link)
+        if url is None:
+            raise FetchError(Fault.GONE, "the delivery that held the link is no longer there")
+        provenance = {
+            "provider": generation.provider,
+            "generation": generation.id,
+            "slot": str(slot.index),
+        }
+        hosts = self.download_hosts(generation.provider)
+        async with self.egress.get(url, hosts) as incoming:
+            return await self.store.take_in(
+                incoming.chunks(),
+                incoming.declared_bytes,
+                origin=Origin.PROVIDER,
+                provenance=provenance,
+                now=self.now,
+            )
+
+    def _settle_archived(self, job: Job, asset: Asset) -> Settle:
+        def settle(tables: Tables) -> Settled:
+            now = self.now()
+            tables.jobs.finish(job, JobState.COMPLETED, now=now)
+            before, slot = _load(tables, job)
+            keep(tables, before, archive(before, slot.index, asset), now=now)
+            FETCHED_BYTES.inc(asset.size_bytes)
+            return _settled("archived", before, slot, size_bytes=asset.size_bytes)
+
+        return settle
+
+    def _settle_failed(self, job: Job, error: FetchError) -> Settle:
+        now = self.now()
+        verdict = after_fault(
+            job,
+            error.fault,
+            now=now,
+            jitter=self.random(),
+            patience_seconds=self.patience_seconds,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+        expired = job.deadline_at is not None and now >= job.deadline_at
+        reason = f"the link died at {job.deadline_at:%F %T} UTC: {error}" if expired else str(error)
+
+        def retry(tables: Tables, run_at: datetime) -> Settled:
+            tables.jobs.finish(job, JobState.SCHEDULED, reason=reason, run_at=run_at, now=now)
+            before, slot = _load(tables, job)
+            keep(tables, before, before, now=now)
+            return _settled("retry", before, slot, reason=reason, attempts=job.attempts)
+
+        def give_up(tables: Tables, failure_class: FailureClass) -> Settled:
+            held = failure_class is FailureClass.OPERATOR
+            state = JobState.HELD if held else JobState.DISCARDED
+            tables.jobs.finish(job, state, reason=reason, now=now)
+            before, slot = _load(tables, job)
+            failure = Failure(failure_class=failure_class, code=error.fault.value, message=reason)
+            after = lose_link(before, slot.index, bytes.fromhex(job.target), failure)
+            keep(tables, before, after, now=now)
+            if expired:
+                LINKS_EXPIRED.inc()
+            return _settled("lost", before, slot, reason=reason)
+
+        if isinstance(verdict, Retry):
+            return lambda tables: retry(tables, verdict.run_at)
+        return lambda tables: give_up(tables, verdict.failure_class)
+
+    def _settle_void(self, job: Job) -> Settle:
+        def settle(tables: Tables) -> Settled:
+            tables.jobs.finish(job, JobState.CANCELLED, reason="no longer wanted", now=self.now())
+            return Settled(outcome="cancelled", says={})
+
+        return settle
+
+
+def _slot(generation: Generation, number: int) -> Slot:
+    return next(slot for slot in generation.slots if slot.number == number)
+
+
+def _link(slot: Slot, target: str) -> Link | None:
+    """The link that the job means, unless the slot is archived or the link lost meanwhile."""
+    if any(asset.origin is Origin.PROVIDER for asset in slot.assets):
+        return None
+    digest = bytes.fromhex(target)
+    live = (link for link in slot.links if link.failure is None)
+    return next((link for link in live if link.url_sha256 == digest), None)
+
+
+def _load(tables: Tables, job: Job) -> tuple[Generation, Slot]:
+    generation = tables.generations.load_slot(job.subject)
+    assert generation is not None  # rows are never deleted under a claimed job
+    return generation, _slot(generation, job.subject)
+
+
+def _settled(outcome: str, generation: Generation, slot: Slot, **says: object) -> Settled:
+    named = {"provider": generation.provider, "generation": generation.id, "slot": slot.index}
+    return Settled(outcome=outcome, says={**named, **says})

@@ -1,0 +1,139 @@
+"""The catalog: generations, slots, jobs, assets, search. What was understood from the inboxes.
+
+All SQL about them lives in this package, a file to a table. Whoever changes something hands
+`Catalog.write` a function from the tables to a result; it runs alone, in one transaction, on the
+writer's thread, together with whatever else waits for the same commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archiver.catalog.deliveries import Deliveries
+from archiver.catalog.generations import Generations
+from archiver.catalog.jobs import Jobs
+from archiver.catalog.texts import Texts
+from archiver.errors import CatalogUnavailableError
+from archiver.sqlite import DATA_FAULTS, Connection, Error, open_reader, open_writer
+from archiver.writer import WriterThread
+
+T = TypeVar("T")
+
+
+class Tables:
+    """All tables of the catalog, on one connection and in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.generations = Generations(connection)
+        self.jobs = Jobs(connection)
+        self.deliveries = Deliveries(connection)
+        self.texts = Texts(connection)
+
+
+class Catalog:
+    """The writing side of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: WriterThread[Callable[[Tables], Any], Any] = WriterThread(
+            "catalog", lambda: open_writer(path), _commit
+        )
+
+    async def start(self) -> None:
+        """Opens the file, which must have been migrated; raises CatalogUnavailableError."""
+        try:
+            await self._writer.start()
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        """Runs `work` in a transaction of its own and returns its result once that is durable.
+
+        What `work` raises undoes its own changes and is raised here; a commit that fails raises
+        CatalogUnavailableError.
+        """
+        try:
+            result: T = await self._writer.put(work)
+        except DATA_FAULTS:
+            raise
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+        return result
+
+    async def close(self) -> None:
+        """Commits what waits and closes the file."""
+        await self._writer.close()
+
+
+class CatalogReader:
+    """The reading side: a pool of connections that cannot write, used from threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._free: list[Connection] = []
+
+    @contextmanager
+    def view(self) -> Iterator[Tables]:
+        """The tables as of now, all from one moment; raises CatalogUnavailableError."""
+        try:
+            connection = self._free.pop() if self._free else open_reader(self._path)
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+        try:
+            connection.execute("BEGIN")
+            yield Tables(connection)
+            connection.execute("COMMIT")
+        except Error as error:
+            connection.close()
+            raise _unavailable(self._path, error) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._free.append(connection)
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        """Runs `work` on a thread of its own, so that a slow search stalls nobody."""
+
+        def run() -> T:
+            with self.view() as tables:
+                return work(tables)
+
+        return await asyncio.to_thread(run)
+
+    def close(self) -> None:
+        """Closes the connections that are at rest."""
+        while self._free:
+            self._free.pop().close()
+
+
+def _commit(
+    connection: Connection, works: Sequence[Callable[[Tables], Any]]
+) -> Sequence[Any | Exception]:
+    """One commit for all of `works`; each fails alone, undone to its own savepoint."""
+    tables = Tables(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    outcomes: list[Any] = []
+    for work in works:
+        connection.execute("SAVEPOINT work")
+        try:
+            outcomes.append(work(tables))
+        except Exception as error:
+            if isinstance(error, Error) and not isinstance(error, DATA_FAULTS):
+                raise  # of the disk: nothing of this batch can be trusted
+            connection.execute("ROLLBACK TO work")
+            outcomes.append(error)
+        connection.execute("RELEASE work")
+    connection.execute("COMMIT")
+    return outcomes
+
+
+def _unavailable(path: Path, error: Error) -> CatalogUnavailableError:
+    return CatalogUnavailableError(
+        f"the catalog {path} cannot be used ({error}); trying again helps once its disk or its "
+        "other user does, and nothing that was acknowledged is lost meanwhile"
+    )

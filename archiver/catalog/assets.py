@@ -1,0 +1,60 @@
+"""The table `assets`: what is in the bucket for a slot, at most one of each origin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archiver.models import Asset, Origin
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+_COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at"
+
+
+def load(connection: Connection, slot: int) -> tuple[Asset, ...]:
+    """The assets of one slot, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM assets WHERE slot = ? ORDER BY archived_at", (slot,)
+    )
+    return tuple(_from_row(row) for row in rows)
+
+
+def add(connection: Connection, slot: int, asset: Asset) -> None:
+    """Writes one new asset; the bytes are in the bucket already."""
+    connection.execute(
+        f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
+        (
+            slot,
+            asset.origin.value,
+            asset.sha256,
+            asset.blob_key,
+            asset.size_bytes,
+            asset.media_type,
+            asset.width,
+            asset.height,
+            to_millis(asset.archived_at),
+        ),
+    )
+
+
+def slots_with_digest(connection: Connection, prefix: bytes) -> list[int]:
+    """The archive numbers of assets whose SHA-256 begins with `prefix`."""
+    rows = connection.execute(
+        "SELECT DISTINCT slot FROM assets WHERE sha256 >= ? AND sha256 <= ? ORDER BY slot",
+        (prefix, prefix + b"\xff" * (32 - len(prefix))),
+    )
+    return [number for (number,) in rows]
+
+
+def _from_row(row: tuple[Any, ...]) -> Asset:
+    origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at = row
+    return Asset(
+        origin=Origin(origin),
+        sha256=sha256,
+        blob_key=blob_key,
+        size_bytes=size_bytes,
+        media_type=media_type,
+        width=width,
+        height=height,
+        archived_at=from_millis(archived_at),
+    )

@@ -1,0 +1,150 @@
+"""The table `generations`, and with it the whole of one: its slots, their links and assets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import msgspec
+
+from archiver.catalog import slots
+from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.models import Generation, GenerationParams, GenerationState
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+_COLUMNS = (
+    f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, track_id, cost,"
+    " created_at, completed_at, first_heard_at, revision, sealed_revision"
+)
+_PLACES = ",".join("?" * 16)
+_ASSIGNED = ",".join(f"{column.strip()}=?" for column in _COLUMNS.split(","))
+
+_decode_params = msgspec.json.Decoder(GenerationParams).decode
+
+
+class Generations:
+    """Loads and saves generations as wholes, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def load(self, provider: str, generation_id: str) -> Generation | None:
+        """The generation of that name, or None."""
+        return self._load("provider = ? AND id = ?", (provider, generation_id))
+
+    def load_key(self, key: int) -> Generation | None:
+        """The generation with that key, or None."""
+        return self._load("key = ?", (key,))
+
+    def load_slot(self, number: int) -> Generation | None:
+        """The generation that an archive number belongs to, or None."""
+        key = slots.generation_of(self._connection, number)
+        return None if key is None else self.load_key(key)
+
+    def save(self, before: Generation | None, after: Generation) -> Generation:
+        """Writes what changed since `before`; the answer has its key and its slots' numbers."""
+        key = before.key if before else None
+        if key is None:
+            key = self._insert(after)
+        elif before is None or _row(before) != _row(after):
+            self._connection.execute(
+                f"UPDATE generations SET {_ASSIGNED} WHERE key = ?", (*_row(after), key)
+            )
+        numbered = tuple(
+            replace(
+                slot,
+                number=slots.save(
+                    self._connection, key, before.slot(slot.index) if before else None, slot
+                ),
+            )
+            for slot in after.slots
+        )
+        return replace(after, key=key, slots=numbered)
+
+    def seal(self, key: int, revision: int) -> None:
+        """Notes that the manifest in the bucket shows this revision."""
+        self._connection.execute(
+            "UPDATE generations SET sealed_revision = max(sealed_revision, ?) WHERE key = ?",
+            (revision, key),
+        )
+
+    def count_by_state(self) -> dict[tuple[str, str], int]:
+        """How many generations each (provider, state) has."""
+        rows = self._connection.execute(
+            "SELECT provider, state, count(*) FROM generations GROUP BY 1, 2"
+        )
+        return {(provider, state): count for provider, state, count in rows}
+
+    def count_slots_by_state(self) -> dict[str, int]:
+        """How many slots stand in each state."""
+        return dict(self._connection.execute("SELECT state, count(*) FROM slots GROUP BY 1"))
+
+    def count_reasons(self, state: str) -> dict[str, int]:
+        """Why the slots of that state stand so, in the law's own words."""
+        rows = self._connection.execute(
+            "SELECT substr(reason || ':', 1, instr(reason || ':', ':') - 1), count(*)"
+            " FROM slots WHERE state = ? GROUP BY 1",
+            (state,),
+        )
+        return dict(rows)
+
+    def _insert(self, generation: Generation) -> int:
+        cursor = self._connection.execute(
+            f"INSERT INTO generations ({_COLUMNS}) VALUES ({_PLACES})", _row(generation)
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def _load(self, where: str, values: tuple[Any, ...]) -> Generation | None:
+        row = self._connection.execute(
+            f"SELECT key, {_COLUMNS} FROM generations WHERE {where}", values
+        ).fetchone()
+        return _from_row(self._connection, row) if row else None
+
+
+def _row(generation: Generation) -> tuple[Any, ...]:
+    return (
+        generation.provider,
+        generation.id,
+        generation.state.value,
+        generation.service,
+        _encode_params(generation.params),
+        *failure_to_row(generation.failure),
+        int(generation.moderated),
+        generation.track_id,
+        generation.cost,
+        to_millis(generation.created_at),
+        to_millis(generation.completed_at),
+        to_millis(generation.first_heard_at),
+        generation.revision,
+        generation.sealed_revision,
+    )
+
+
+def _encode_params(params: GenerationParams) -> str:
+    said = {name: value for name, value in asdict(params).items() if value is not None}
+    return msgspec.json.encode(said).decode()
+
+
+def _from_row(connection: Connection, row: tuple[Any, ...]) -> Generation:
+    key, provider, generation_id, state, service, params, *failure = row[:9]
+    moderated, track_id, cost, created_at, completed_at, first_heard_at, revision, sealed = row[9:]
+    return Generation(
+        key=key,
+        provider=provider,
+        id=generation_id,
+        state=GenerationState(state),
+        failure=failure_from_row(*failure),
+        moderated=bool(moderated),
+        service=service,
+        params=_decode_params(params),
+        track_id=track_id,
+        cost=cost,
+        created_at=from_millis(created_at),
+        completed_at=from_millis(completed_at),
+        first_heard_at=from_millis(first_heard_at),
+        revision=revision,
+        sealed_revision=sealed,
+        slots=slots.load(connection, key),
+    )

@@ -1,0 +1,239 @@
+"""The table `jobs`: a lease queue that gives out live deadlines first, the earliest first.
+
+A claim raises the row's fence; only who shows the current fence may finish it, so a worker that
+was thought dead and wakes up again changes nothing. Jobs that wait for a time are `scheduled`,
+never `available`, which keeps the claim's index free of rows that nobody may have yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from archiver.errors import LeaseLostError
+from archiver.models import Job, JobKind, JobState, WantedJob
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+# A job that killed its worker this often waits for a person instead of killing the next.
+MAX_CRASHES = 5
+
+_WANT = """
+INSERT INTO jobs (kind, subject, target, state, reason, host, deadline_at, wanted_at)
+VALUES (?,?,?,?,?,?,?,?)
+ON CONFLICT (kind, subject) DO UPDATE SET
+    target=excluded.target, state=excluded.state, reason=excluded.reason, host=excluded.host,
+    deadline_at=excluded.deadline_at, wanted_at=excluded.wanted_at, run_at=NULL, attempts=0,
+    crashes=0, first_attempt_at=NULL, finished_at=NULL
+WHERE jobs.state <> 'running'
+    AND (jobs.target <> excluded.target
+         OR jobs.state NOT IN ('available', 'scheduled', excluded.state))
+"""
+
+_CLAIM = """
+UPDATE jobs SET state='running', attempts=attempts+1, fence=fence+1, leased_by=?, lease_until=?,
+    first_attempt_at=coalesce(first_attempt_at, ?)
+WHERE id IN (SELECT id FROM jobs WHERE kind=? AND state='available' AND {when} {hosts}
+             ORDER BY deadline_at, id LIMIT ?)
+RETURNING id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence
+"""
+_LIVE = "(deadline_at IS NULL OR deadline_at > ?)"
+_EXPIRED = "deadline_at <= ?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRow:
+    """A job as an operator sees it."""
+
+    kind: JobKind
+    state: JobState
+    reason: str
+    attempts: int
+    run_at: datetime | None
+    deadline_at: datetime | None
+
+
+class Jobs:
+    """The queue, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def want(self, jobs: Iterable[WantedJob], *, now: datetime) -> None:
+        """Makes sure that each job is waiting or under way; a new target re-arms a row at rest.
+
+        A running row is left alone: who finishes it plans again.
+        """
+        self._connection.executemany(
+            _WANT,
+            [
+                (
+                    job.kind.value,
+                    job.subject,
+                    job.target,
+                    job.state.value,
+                    job.reason,
+                    job.host,
+                    to_millis(job.deadline_at),
+                    to_millis(now),
+                )
+                for job in jobs
+            ],
+        )
+
+    def cancel(self, kind: JobKind, subject: int, *, now: datetime) -> None:
+        """Takes back a job that nobody has begun."""
+        self._connection.execute(
+            "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?"
+            " WHERE kind=? AND subject=? AND state IN ('available', 'scheduled', 'held')",
+            (to_millis(now), kind.value, subject),
+        )
+
+    def claim(
+        self,
+        kind: JobKind,
+        *,
+        limit: int,
+        worker: str,
+        lease_seconds: float,
+        now: datetime,
+        busy_hosts: Collection[str] = (),
+    ) -> list[Job]:
+        """Leases up to `limit` jobs: live deadlines first and earliest first, expired ones last."""
+        claimed: list[Job] = []
+        lease_until = to_millis(now + timedelta(seconds=lease_seconds))
+        for when in (_LIVE, _EXPIRED):
+            if len(claimed) == limit:
+                break
+            hosts = f"AND host NOT IN ({','.join('?' * len(busy_hosts))})" if busy_hosts else ""
+            rows = self._connection.execute(
+                _CLAIM.format(when=when, hosts=hosts),
+                (
+                    worker,
+                    lease_until,
+                    to_millis(now),
+                    kind.value,
+                    to_millis(now),
+                    *busy_hosts,
+                    limit - len(claimed),
+                ),
+            ).fetchall()
+            claimed += [_from_row(row) for row in rows]
+        return claimed
+
+    def heartbeat(self, jobs: Iterable[Job], *, lease_seconds: float, now: datetime) -> None:
+        """Extends the leases that are still held; a lost one stays lost."""
+        lease_until = to_millis(now + timedelta(seconds=lease_seconds))
+        self._connection.executemany(
+            "UPDATE jobs SET lease_until=? WHERE id=? AND fence=? AND state='running'",
+            [(lease_until, job.id, job.fence) for job in jobs],
+        )
+
+    def finish(
+        self,
+        job: Job,
+        state: JobState,
+        *,
+        reason: str = "",
+        run_at: datetime | None = None,
+        now: datetime,
+    ) -> None:
+        """Ends the lease in `state`; raises LeaseLostError if it was no longer this worker's."""
+        resting = state not in (JobState.SCHEDULED, JobState.AVAILABLE)
+        changed = self._connection.execute(
+            "UPDATE jobs SET state=?, reason=?, run_at=?, finished_at=?, leased_by=NULL,"
+            " lease_until=NULL WHERE id=? AND fence=? AND state='running'",
+            (
+                state.value,
+                reason,
+                to_millis(run_at),
+                to_millis(now) if resting else None,
+                job.id,
+                job.fence,
+            ),
+        ).rowcount
+        if changed == 0:
+            raise LeaseLostError(f"{job.kind} job {job.id}: the lease passed to another worker")
+
+    def release(self, jobs: Iterable[Job]) -> None:
+        """Gives claimed jobs back untried, as a worker does that is told to stop."""
+        self._connection.executemany(
+            "UPDATE jobs SET state='available', attempts=attempts-1, leased_by=NULL,"
+            " lease_until=NULL WHERE id=? AND fence=? AND state='running'",
+            [(job.id, job.fence) for job in jobs],
+        )
+
+    def promote(self, *, now: datetime) -> int:
+        """Makes scheduled jobs available whose time has come."""
+        return self._connection.execute(
+            "UPDATE jobs SET state='available', run_at=NULL WHERE state='scheduled' AND run_at<=?",
+            (to_millis(now),),
+        ).rowcount
+
+    def recover(self, *, now: datetime) -> int:
+        """Takes back the jobs of dead workers: leases that ran out."""
+        return self._connection.execute(
+            "UPDATE jobs SET crashes=crashes+1, leased_by=NULL, lease_until=NULL,"
+            " state=CASE WHEN crashes+1 < ? THEN 'available' ELSE 'held' END,"
+            " reason=CASE WHEN crashes+1 < ? THEN 'its worker died'"
+            " ELSE 'its worker died ' || (crashes+1) || ' times' END"
+            " WHERE state='running' AND lease_until < ?",
+            (MAX_CRASHES, MAX_CRASHES, to_millis(now)),
+        ).rowcount
+
+    def held_for_operator(self) -> list[int]:
+        """The archive numbers whose fetch waits for a person."""
+        rows = self._connection.execute(
+            "SELECT subject FROM jobs WHERE kind='fetch' AND state='held'"
+        )
+        return [number for (number,) in rows]
+
+    def of(self, kind: JobKind, subject: int) -> JobRow | None:
+        """The job of that kind for that subject, or None."""
+        row = self._connection.execute(
+            "SELECT kind, state, reason, attempts, run_at, deadline_at FROM jobs"
+            " WHERE kind=? AND subject=?",
+            (kind.value, subject),
+        ).fetchone()
+        if row is None:
+            return None
+        kind_text, state, reason, attempts, run_at, deadline_at = row
+        return JobRow(
+            kind=JobKind(kind_text),
+            state=JobState(state),
+            reason=reason,
+            attempts=attempts,
+            run_at=from_millis(run_at),
+            deadline_at=from_millis(deadline_at),
+        )
+
+    def count(self) -> Mapping[tuple[str, str], int]:
+        """How many jobs each (kind, state) has."""
+        rows = self._connection.execute("SELECT kind, state, count(*) FROM jobs GROUP BY 1, 2")
+        return {(kind, state): count for kind, state, count in rows}
+
+    def first_loss_at(self) -> datetime | None:
+        """When the first link that still waits to be fetched dies, or None."""
+        deadline_at: int | None
+        (deadline_at,) = self._connection.execute(
+            "SELECT min(deadline_at) FROM jobs WHERE kind='fetch'"
+            " AND state IN ('available', 'scheduled', 'running')"
+        ).fetchone()
+        return from_millis(deadline_at)
+
+
+def _from_row(row: tuple[Any, ...]) -> Job:
+    job_id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence = row
+    return Job(
+        id=job_id,
+        kind=JobKind(kind),
+        subject=subject,
+        target=target,
+        host=host,
+        deadline_at=from_millis(deadline_at),
+        attempts=attempts,
+        first_attempt_at=from_millis(first_attempt_at),
+        fence=fence,
+    )

@@ -1,0 +1,57 @@
+"""The table `links`: which URLs are known for a slot, by digest and public part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.models import DeliveryRef, Link
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+_COLUMNS = f"url_sha256, location, host, expires_at, inbox, position, {FAILURE_COLUMNS}"
+
+_PUT = (
+    f"INSERT INTO links (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (slot, url_sha256) DO UPDATE SET expires_at=excluded.expires_at,"
+    " inbox=excluded.inbox, position=excluded.position, failure_class=excluded.failure_class,"
+    " failure_code=excluded.failure_code, failure_message=excluded.failure_message"
+)
+
+
+def load(connection: Connection, slot: int) -> tuple[Link, ...]:
+    """The links of one slot, ordered by digest as `lifecycle` keeps them."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM links WHERE slot = ? ORDER BY url_sha256", (slot,)
+    )
+    return tuple(_from_row(row) for row in rows)
+
+
+def put(connection: Connection, slot: int, link: Link) -> None:
+    """Writes one link, new or changed."""
+    ref = link.heard_in
+    connection.execute(
+        _PUT,
+        (
+            slot,
+            link.url_sha256,
+            link.location,
+            link.host,
+            to_millis(link.expires_at),
+            ref.inbox,
+            ref.position,
+            *failure_to_row(link.failure),
+        ),
+    )
+
+
+def _from_row(row: tuple[Any, ...]) -> Link:
+    url_sha256, location, host, expires_at, inbox, position, *failure = row
+    return Link(
+        url_sha256=url_sha256,
+        location=location,
+        host=host,
+        expires_at=from_millis(expires_at),
+        heard_in=DeliveryRef(inbox=inbox, position=position),
+        failure=failure_from_row(*failure),
+    )

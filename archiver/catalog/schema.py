@@ -1,0 +1,182 @@
+"""The catalog's tables, as numbered steps that are never edited once released, only added to.
+
+Conventions: moments are whole milliseconds UTC in columns ending `_at`; enumerations are their
+text values; digests are BLOBs; every table is STRICT. The full URL of a link is in no table.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from archiver.sqlite import open_writer
+
+catalog = Migrations("catalog")
+
+_GENERATIONS = """
+CREATE TABLE generations (
+    key INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    service TEXT,
+    params TEXT NOT NULL,               -- GenerationParams as JSON
+    failure_class TEXT,
+    failure_code TEXT NOT NULL DEFAULT '',
+    failure_message TEXT NOT NULL DEFAULT '',
+    moderated INTEGER NOT NULL,
+    track_id TEXT,
+    cost REAL,
+    created_at INTEGER,
+    completed_at INTEGER,
+    first_heard_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL,          -- grows with every change
+    sealed_revision INTEGER NOT NULL,   -- the one its manifest in the bucket shows
+    UNIQUE (provider, id)
+) STRICT
+"""
+
+# AUTOINCREMENT: an archive number is given once and never again, not even after a deletion.
+_SLOTS = """
+CREATE TABLE slots (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    generation INTEGER NOT NULL REFERENCES generations (key),
+    slot_index INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    failure_class TEXT,
+    failure_code TEXT NOT NULL DEFAULT '',
+    failure_message TEXT NOT NULL DEFAULT '',
+    UNIQUE (generation, slot_index)
+) STRICT
+"""
+
+_LINKS = """
+CREATE TABLE links (
+    slot INTEGER NOT NULL REFERENCES slots (number),
+    url_sha256 BLOB NOT NULL,
+    location TEXT NOT NULL,             -- the URL without user, query and fragment
+    host TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    inbox TEXT NOT NULL,                -- the delivery that holds the full URL
+    position INTEGER NOT NULL,
+    failure_class TEXT,
+    failure_code TEXT NOT NULL DEFAULT '',
+    failure_message TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (slot, url_sha256)
+) STRICT, WITHOUT ROWID
+"""
+
+_ASSETS = """
+CREATE TABLE assets (
+    slot INTEGER NOT NULL REFERENCES slots (number),
+    origin TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
+    blob_key TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    width INTEGER,
+    height INTEGER,
+    archived_at INTEGER NOT NULL,
+    PRIMARY KEY (slot, origin)
+) STRICT, WITHOUT ROWID
+"""
+
+_JOBS = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    subject INTEGER NOT NULL,           -- fetch, render: slots.number; seal: generations.key
+    target TEXT NOT NULL,               -- the very thing to do; another target re-arms the row
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    host TEXT NOT NULL,
+    deadline_at INTEGER,
+    run_at INTEGER,                     -- of a scheduled job: not before
+    attempts INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0, -- leases that ran out under a dead worker
+    first_attempt_at INTEGER,
+    leased_by TEXT,
+    lease_until INTEGER,
+    fence INTEGER NOT NULL DEFAULT 0,   -- grows with every claim; a stale one finishes nothing
+    wanted_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    UNIQUE (kind, subject)
+) STRICT
+"""
+
+_DELIVERIES = (
+    "CREATE TABLE inbox_positions (inbox TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT",
+    """
+    CREATE TABLE observations (          -- which delivery said what of which generation
+        inbox TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        generation INTEGER NOT NULL REFERENCES generations (key),
+        heard TEXT NOT NULL,
+        state TEXT NOT NULL,
+        received_at INTEGER NOT NULL,
+        PRIMARY KEY (inbox, position, generation)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE unparsed (              -- authentic, but not understood; nothing is lost
+        inbox TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        received_at INTEGER NOT NULL,
+        PRIMARY KEY (inbox, position)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE replays (               -- deliveries to absorb once more, drained first
+        id INTEGER PRIMARY KEY,
+        inbox TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        asked_at INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE TABLE heartbeats (role TEXT PRIMARY KEY, beat_at INTEGER NOT NULL) STRICT",
+)
+
+_INDEXES = (
+    "CREATE INDEX slots_by_state ON slots (state)",
+    "CREATE INDEX assets_by_sha256 ON assets (sha256)",
+    "CREATE INDEX observations_by_generation ON observations (generation)",
+    "CREATE INDEX jobs_available ON jobs (kind, deadline_at, id) WHERE state = 'available'",
+    "CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE state = 'scheduled'",
+    "CREATE INDEX jobs_running ON jobs (lease_until) WHERE state = 'running'",
+)
+
+
+@catalog(name="001_spine")
+def _spine(db: Database) -> None:
+    tables = (_GENERATIONS, _SLOTS, _LINKS, _ASSETS, _JOBS, *_DELIVERIES)
+    for statement in (*tables, *_INDEXES):
+        db.execute(statement)
+
+
+@catalog(name="002_search")
+def _search(db: Database) -> None:
+    # The text lives in a narrow table of its own, so that a change of state rewrites no index.
+    db.execute(
+        "CREATE TABLE texts (number INTEGER PRIMARY KEY REFERENCES slots (number),"
+        " prompt TEXT NOT NULL, neg TEXT NOT NULL, about TEXT NOT NULL) STRICT"
+    )
+    # Segmented in Python (`segment`), so the tokenizer has only spaces to split on.
+    db.table("texts").enable_fts(["prompt", "neg", "about"], tokenize="ascii", create_triggers=True)
+
+
+def migrate(path: Path) -> None:
+    """Brings the catalog file to the newest schema, made if missing; one process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = open_writer(path)
+        try:
+            catalog.apply(Database(connection, execute_plugins=False))
+        finally:
+            connection.close()

@@ -1,0 +1,75 @@
+"""The table `slots`: the archive numbers, and where each stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archiver.catalog import assets, links
+from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.models import Slot, SlotState
+from archiver.sqlite import Connection
+
+_COLUMNS = f"number, slot_index, state, reason, {FAILURE_COLUMNS}"
+
+
+def load(connection: Connection, generation: int) -> tuple[Slot, ...]:
+    """The slots of one generation with their links and assets, by index."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM slots WHERE generation = ? ORDER BY slot_index", (generation,)
+    ).fetchall()
+    return tuple(_from_row(connection, row) for row in rows)
+
+
+def save(connection: Connection, generation: int, before: Slot | None, after: Slot) -> int:
+    """Writes what changed of one slot and returns its archive number, given here if new."""
+    number = before.number if before else None
+    if number is None:
+        number = _insert(connection, generation, after)
+    elif before is not None and _row(before) != _row(after):
+        connection.execute(
+            "UPDATE slots SET state=?, reason=?, failure_class=?, failure_code=?,"
+            " failure_message=? WHERE number=?",
+            (*_row(after), number),
+        )
+    known_links = before.links if before else ()
+    for link in after.links:
+        if link not in known_links:
+            links.put(connection, number, link)
+    known_assets = before.assets if before else ()
+    for asset in after.assets:
+        if asset not in known_assets:
+            assets.add(connection, number, asset)
+    return number
+
+
+def generation_of(connection: Connection, number: int) -> int | None:
+    """The key of the generation that an archive number belongs to."""
+    row = connection.execute("SELECT generation FROM slots WHERE number = ?", (number,)).fetchone()
+    return row[0] if row else None
+
+
+def _insert(connection: Connection, generation: int, slot: Slot) -> int:
+    cursor = connection.execute(
+        f"INSERT INTO slots (generation, slot_index, state, reason, {FAILURE_COLUMNS})"
+        " VALUES (?,?,?,?,?,?,?)",
+        (generation, slot.index, *_row(slot)),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _row(slot: Slot) -> tuple[Any, ...]:
+    return (slot.state.value, slot.reason, *failure_to_row(slot.failure))
+
+
+def _from_row(connection: Connection, row: tuple[Any, ...]) -> Slot:
+    number, index, state, reason, *failure = row
+    return Slot(
+        index=index,
+        number=number,
+        state=SlotState(state),
+        reason=reason,
+        failure=failure_from_row(*failure),
+        links=links.load(connection, number),
+        assets=assets.load(connection, number),
+    )

@@ -1,0 +1,189 @@
+"""The guarded HTTP client: one GET, redirects by hand, bytes no faster than they are taken."""
+
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from archiver.clock import monotonic, now
+from archiver.egress.answers import REDIRECTS, refusal
+from archiver.egress.policy import EgressPolicy, is_permitted_address, permitted_url
+from archiver.errors import FetchError
+from archiver.models import Fault
+
+_CONNECTIONS_PER_HOST = 32
+_DNS_CACHE_SECONDS = 60
+_READ_BUFFER_BYTES = 2**20
+# Identity, because bytes are kept as they were made and a compressed answer can be a bomb.
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "holdfast"}
+
+
+class Egress:
+    """One session for all downloads; an async context manager.
+
+    `resolver` replaces the system's name resolution. It need not be trusted: addresses are judged
+    when connecting.
+    """
+
+    def __init__(self, policy: EgressPolicy, *, resolver: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        self._resolver = resolver
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                socket_factory=self._open_socket,
+                resolver=self._resolver,
+                ttl_dns_cache=_DNS_CACHE_SECONDS,
+                limit=0,
+                limit_per_host=_CONNECTIONS_PER_HOST,
+            ),
+            headers=_HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def get(self, url: str, allowed_hosts: Collection[str]) -> AsyncIterator["Incoming"]:
+        """Ask for `url` and yield the good answer's body, still to be read.
+
+        A host in `allowed_hosts` allows its sub-domains. Raises FetchError, whose sentence never
+        holds more of the URL than its host. What the body of the `with` raises is left alone.
+        """
+        give_up_at = monotonic() + self._policy.total_seconds
+        target = permitted_url(url, allowed_hosts, self._policy)
+        for _ in range(self._policy.max_redirects + 1):
+            response = await self._ask(target, give_up_at)
+            try:
+                if response.status not in REDIRECTS:
+                    yield _accept(response, self._policy)
+                    return
+                location = response.headers.get("Location", "")
+                target = permitted_url(location, allowed_hosts, self._policy, seen_at=target)
+            finally:
+                response.close()
+        raise FetchError(
+            Fault.SERVER,
+            f"{target.raw_host} redirects more than {self._policy.max_redirects} times",
+        )
+
+    async def _ask(self, target: URL, give_up_at: float) -> aiohttp.ClientResponse:
+        timeout = aiohttp.ClientTimeout(
+            total=max(give_up_at - monotonic(), 0.001),  # 0 would mean for ever
+            sock_connect=self._policy.connect_seconds,
+            sock_read=self._policy.read_seconds,
+        )
+        try:
+            return await self._session.get(target, allow_redirects=False, timeout=timeout)
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise _trouble(target.raw_host, error) from None
+
+    def _open_socket(self, address_info: tuple[Any, ...]) -> socket.socket:
+        """The socket for one connection attempt; every attempt passes here, whatever led to it."""
+        family, kind, protocol, _, address = address_info
+        if not is_permitted_address(address[0], self._policy):
+            raise _AddressRefusedError
+        return socket.socket(family, kind, protocol)
+
+
+class Incoming:
+    """A good answer whose body is on its way."""
+
+    def __init__(self, response: aiohttp.ClientResponse, policy: EgressPolicy) -> None:
+        self.declared_bytes: int | None = response.content_length
+        self.headers: CIMultiDictProxy[str] = response.headers
+        self._response = response
+        self._policy = policy
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes in, in pieces of any size; raises FetchError.
+
+        Only the time spent waiting for the origin counts against it, never our own slowness.
+        """
+        host, policy = self._response.url.raw_host, self._policy
+        received_bytes, waited_seconds = 0, 0.0
+        while True:
+            asked_at = monotonic()
+            try:
+                chunk = await self._response.content.readany()
+            except (aiohttp.ClientError, OSError) as error:
+                raise _trouble(host, error) from None
+            if not chunk:
+                break
+            waited_seconds += monotonic() - asked_at
+            received_bytes += len(chunk)
+            if received_bytes > policy.max_bytes:
+                raise _too_large(host, policy)
+            if (
+                waited_seconds > policy.grace_seconds
+                and received_bytes < policy.min_bytes_per_second * waited_seconds
+            ):
+                raise FetchError(
+                    Fault.NETWORK,
+                    f"{host} sends less than {policy.min_bytes_per_second} bytes a second",
+                )
+            yield chunk
+        if self.declared_bytes not in (None, received_bytes):
+            raise FetchError(
+                Fault.SHORT, f"{host} sent {received_bytes} bytes of {self.declared_bytes}"
+            )
+
+
+class _AddressRefusedError(OSError):
+    # All alike, so that a name whose every address is refused is told from one that is half
+    # refused and half down: the connector raises the first error only if all read the same.
+    def __str__(self) -> str:
+        return "address refused"
+
+
+def _accept(response: aiohttp.ClientResponse, policy: EgressPolicy) -> Incoming:
+    """The body of a 200 that may be read; anything else raises FetchError."""
+    host = str(response.url.raw_host)
+    if response.status != 200:
+        raise refusal(response.status, response.headers, host, now())
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise FetchError(Fault.SERVER, f"{host} encoded the body though asked for it as it is")
+    if response.content_length is not None and response.content_length > policy.max_bytes:
+        raise _too_large(host, policy)
+    return Incoming(response, policy)
+
+
+def _too_large(host: str | None, policy: EgressPolicy) -> FetchError:
+    return FetchError(
+        Fault.TOO_LARGE,
+        f"{host} sends more than {policy.max_bytes} bytes, the limit of egress.max_bytes",
+    )
+
+
+def _trouble(host: str | None, error: Exception) -> FetchError:
+    """What an exception means, told without its text, which may hold the URL's query."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, _AddressRefusedError
+    ):
+        return FetchError(
+            Fault.FORBIDDEN,
+            f"{host} is at an address inside a private network; "
+            "if that is meant, add its network to egress.allow_cidrs",
+        )
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return FetchError(Fault.SHORT, f"{host} broke off before the end of the body")
+    fault = Fault.SERVER if isinstance(error, aiohttp.ClientResponseError) else Fault.NETWORK
+    return FetchError(fault, f"no good answer from {host} ({type(error).__name__})")

@@ -1,0 +1,73 @@
+"""The log of deliveries: what was heard, kept as it was heard, before anyone is told so.
+
+Each hearing process owns one inbox file and is its only writer; absorb is the only reader. The
+contract every driver keeps: `after(position)` never returns a delivery before which another may
+still appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from archiver.models import Delivery, Heard
+
+
+class Recorded(Enum):
+    """What became of a delivery that was offered to an inbox."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewDelivery:
+    """A delivery not yet given its position; fields as in `models.Delivery`."""
+
+    source: str
+    heard: Heard
+    path_token: str
+    received_at: datetime
+    peer: str
+    verified_by: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+class InboxWriter(Protocol):
+    """The side of the process that hears."""
+
+    async def append(self, delivery: NewDelivery) -> Recorded:
+        """Returns once the delivery is durable; raises InboxUnavailableError if it is not.
+
+        A duplicate is one with the same source, way of hearing, path token and body.
+        """
+        ...
+
+    async def prove(self, now: datetime) -> None:
+        """Commits once for proof that it still can; raises InboxUnavailableError."""
+        ...
+
+
+class InboxReader(Protocol):
+    """The side of absorb."""
+
+    @property
+    def uuid(self) -> str:
+        """The inbox's own name, which outlives its file's path."""
+        ...
+
+    def changed(self) -> bool:
+        """True if something may have been appended since the last call (microseconds)."""
+        ...
+
+    def after(self, position: int, *, limit: int) -> Sequence[Delivery]:
+        """The next deliveries in order, at most `limit`."""
+        ...
+
+    def get(self, position: int) -> Delivery | None:
+        """One delivery by its position."""
+        ...

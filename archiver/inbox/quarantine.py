@@ -1,0 +1,145 @@
+"""Rejected requests, kept for a while so that they can be verified again once a secret is mended.
+
+Nothing here was acknowledged and anyone may have sent it, so it is bounded in every direction
+and never waits for the disk: a full queue or a full file drops, and no sender notices.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from archiver.moments import to_millis
+from archiver.sqlite import Connection, Error, open_writer
+from archiver.writer import WriterThread
+
+MAX_ROWS = 10_000
+MAX_BYTES = 64 << 20
+MAX_WAITING = 256
+# One address may not push everyone else's requests out.
+MAX_PER_PEER = 100
+PEER_WINDOW = timedelta(minutes=10)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS rejected (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    path_token TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    peer TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    sha256 BLOB NOT NULL UNIQUE,
+    headers BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+"""
+
+_INSERT = """
+INSERT INTO rejected (source, path_token, received_at, peer, reason, sha256, headers, body)
+VALUES (?,?,?,?,?,?,?,?)
+ON CONFLICT (sha256) DO UPDATE SET received_at=excluded.received_at, headers=excluded.headers,
+    reason=excluded.reason
+"""
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A request that was refused for its signature; fields as in `models.Delivery`."""
+
+    source: str
+    path_token: str
+    received_at: datetime
+    peer: str
+    reason: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+class Quarantine:
+    """The quarantine file of the receiving process, its only writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer: WriterThread[tuple[Any, ...], None] = WriterThread(
+            "quarantine", lambda: _open(path), _commit
+        )
+        self._by_peer: Counter[str] = Counter()
+        self._window_ends_at: datetime | None = None
+
+    async def start(self) -> None:
+        """Opens the file, made if missing."""
+        await self._writer.start()
+
+    def offer(self, rejected: Rejected) -> bool:
+        """Keeps a copy if there is room for it; never waits and never fails."""
+        if not self._admits(rejected.peer, rejected.received_at):
+            return False
+        future = self._writer.put(_to_row(rejected))
+        future.add_done_callback(lambda done: done.exception())  # a lost copy is no one's error
+        return True
+
+    async def close(self) -> None:
+        """Writes what waits and closes the file."""
+        await self._writer.close()
+
+    def _admits(self, peer: str, now: datetime) -> bool:
+        if self._window_ends_at is None or now >= self._window_ends_at:
+            self._by_peer.clear()
+            self._window_ends_at = now + PEER_WINDOW
+        if self._writer.backlog >= MAX_WAITING or self._by_peer[peer] >= MAX_PER_PEER:
+            return False
+        self._by_peer[peer] += 1
+        return True
+
+
+def _open(path: Path) -> Connection:
+    # OFF: nobody was promised that these survive a power cut, so no fsync is spent on strangers.
+    connection = open_writer(path, synchronous="OFF")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _commit(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(_INSERT, rows)
+    connection.execute(
+        "DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", (MAX_ROWS,)
+    )
+    _trim_bytes(connection)
+    connection.execute("COMMIT")
+    return [None] * len(rows)
+
+
+def _trim_bytes(connection: Connection) -> None:
+    with suppress(Error):
+        pages, page_bytes = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "page_size")
+        )
+        free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        if (pages - free) * page_bytes > MAX_BYTES:
+            connection.execute(
+                "DELETE FROM rejected WHERE id IN (SELECT id FROM rejected ORDER BY id LIMIT 1000)"
+            )
+
+
+def _to_row(rejected: Rejected) -> tuple[Any, ...]:
+    return (
+        rejected.source,
+        rejected.path_token,
+        to_millis(rejected.received_at),
+        rejected.peer,
+        rejected.reason,
+        sha256(rejected.body).digest(),
+        _pack(rejected.headers),
+        rejected.body,
+    )

@@ -1,0 +1,230 @@
+"""The SQLite driver of the inbox: one file, one table, one multi-row INSERT per commit.
+
+Dedupe is the insert itself: a unique index over (source, heard, path_token, sha256 of the body).
+The sender's headers cannot take part, because nothing signs them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from archiver.errors import InboxUnavailableError
+from archiver.inbox import NewDelivery, Recorded
+from archiver.models import Delivery, DeliveryRef, Heard
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection, Error, data_version, open_reader, open_writer
+from archiver.writer import WriterThread
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS inbox (uuid TEXT NOT NULL, proved_at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS deliveries (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    heard TEXT NOT NULL,
+    path_token TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    peer TEXT NOT NULL,
+    verified_by TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
+    headers BLOB,
+    body BLOB
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS deliveries_once
+    ON deliveries (sha256, source, heard, path_token);
+"""
+
+_COLUMNS = "source, heard, path_token, received_at, peer, verified_by, sha256, headers, body"
+_PLACES = "(?,?,?,?,?,?,?,?,?)"
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class _Prove:
+    """Stands in a batch for a caller who only wants to see a commit succeed."""
+
+    at: int
+
+
+_Item = tuple[Any, ...] | _Prove
+
+
+class SqliteInbox:
+    """The writing side; the process that owns the file makes exactly one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: WriterThread[_Item, Recorded] = WriterThread(
+            f"inbox {path.stem}", lambda: _open(path), _commit
+        )
+
+    async def start(self) -> None:
+        """Opens the file, made if missing; raises InboxUnavailableError."""
+        try:
+            await self._writer.start()
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+
+    @property
+    def backlog(self) -> int:
+        """How many deliveries wait for their commit."""
+        return self._writer.backlog
+
+    async def append(self, delivery: NewDelivery) -> Recorded:
+        """See `InboxWriter.append`."""
+        try:
+            return await self._writer.put(_to_row(delivery))
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+
+    async def prove(self, now: datetime) -> None:
+        """See `InboxWriter.prove`."""
+        try:
+            await self._writer.put(_Prove(at=to_millis(now)))
+        except Error as error:
+            raise _unavailable(self._path, error) from error
+
+    async def close(self) -> None:
+        """Commits what waits and closes the file."""
+        await self._writer.close()
+
+
+class SqliteInboxReader:
+    """The reading side: absorb's, and that of whoever needs a delivery again."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_reader(path)
+        self._seen_version: int | None = None
+        row = self._connection.execute("SELECT uuid FROM inbox").fetchone()
+        if row is None:
+            raise InboxUnavailableError(f"the inbox {path} is still being made")
+        self.uuid: str = row[0]
+
+    def changed(self) -> bool:
+        """See `InboxReader.changed`."""
+        version = data_version(self._connection)
+        changed, self._seen_version = version != self._seen_version, version
+        return changed
+
+    def after(self, position: int, *, limit: int) -> Sequence[Delivery]:
+        """See `InboxReader.after`."""
+        rows = self._connection.execute(
+            f"SELECT position, {_COLUMNS} FROM deliveries"
+            " WHERE position > ? ORDER BY position LIMIT ?",
+            (position, limit),
+        )
+        return [_from_row(self.uuid, row) for row in rows]
+
+    def get(self, position: int) -> Delivery | None:
+        """See `InboxReader.get`."""
+        row = self._connection.execute(
+            f"SELECT position, {_COLUMNS} FROM deliveries WHERE position = ?", (position,)
+        ).fetchone()
+        return _from_row(self.uuid, row) if row else None
+
+    def count_after(self, position: int) -> int:
+        """How many deliveries lie beyond a position."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM deliveries WHERE position > ?", (position,)
+        ).fetchone()
+        return int(count)
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._connection.close()
+
+
+def inbox_files(folder: Path) -> list[Path]:
+    """The inbox files of a data folder; the quarantine is no inbox."""
+    return sorted(path for path in folder.glob("*.db") if path.stem != "quarantine")
+
+
+def _open(path: Path) -> Connection:
+    connection = open_writer(path)
+    connection.executescript(_SCHEMA)
+    connection.execute(
+        "INSERT INTO inbox SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM inbox)", (str(uuid.uuid4()),)
+    )
+    return connection
+
+
+def _commit(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
+    """One durable commit for all of `items`."""
+    rows = [item for item in items if not isinstance(item, _Prove)]
+    proofs = [item.at for item in items if isinstance(item, _Prove)]
+    if not proofs:
+        stored = _insert(connection, rows)  # a lone statement is its own transaction
+    else:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE inbox SET proved_at = ?", (proofs[-1],))
+        stored = _insert(connection, rows) if rows else []
+        connection.execute("COMMIT")
+    outcomes = iter(stored)
+    return [Recorded.STORED if isinstance(item, _Prove) else next(outcomes) for item in items]
+
+
+def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> list[Recorded]:
+    places = ",".join([_PLACES] * len(rows))
+    inserted = connection.execute(
+        f"INSERT INTO deliveries ({_COLUMNS}) VALUES {places} ON CONFLICT DO NOTHING",
+        [value for row in rows for value in row],
+    ).rowcount
+    if inserted == len(rows):
+        return [Recorded.STORED] * inserted
+    # One writer, rising positions: the newest `inserted` rows are the ones this batch brought.
+    newest = connection.execute(
+        "SELECT sha256, source, heard, path_token FROM deliveries ORDER BY position DESC LIMIT ?",
+        (inserted,),
+    )
+    fresh = set(newest)
+    outcomes = []
+    for row in rows:
+        key = (row[6], row[0], row[1], row[2])
+        outcomes.append(Recorded.STORED if key in fresh else Recorded.DUPLICATE)
+        fresh.discard(key)
+    return outcomes
+
+
+def _to_row(delivery: NewDelivery) -> tuple[Any, ...]:
+    return (
+        delivery.source,
+        delivery.heard.value,
+        delivery.path_token,
+        to_millis(delivery.received_at),
+        delivery.peer,
+        delivery.verified_by,
+        sha256(delivery.body).digest(),
+        _pack(delivery.headers),
+        delivery.body,
+    )
+
+
+def _from_row(inbox: str, row: tuple[Any, ...]) -> Delivery:
+    position, source, heard, path_token, received_at, peer, verified_by, _, headers, body = row
+    return Delivery(
+        ref=DeliveryRef(inbox=inbox, position=position),
+        source=source,
+        heard=Heard(heard),
+        path_token=path_token,
+        received_at=from_millis(received_at),
+        peer=peer,
+        verified_by=verified_by,
+        headers=_unpack(headers) if headers is not None else (),
+        body=body,
+    )
+
+
+def _unavailable(path: Path, error: Error) -> InboxUnavailableError:
+    return InboxUnavailableError(
+        f"the inbox {path} cannot commit ({error}); nothing was acknowledged, the sender should "
+        "try again, and the operator should look at the disk"
+    )

@@ -1,0 +1,71 @@
+"""Where things lie in the bucket; chosen once, for ever.
+
+Blobs and thumbnails are named by the SHA-256 of the original's bytes, so storing one twice is
+storing it once. Manifests are named by who generated and the generation's own id, which is a
+stranger's text: `_name` makes a harmless name of it that no other text shares.
+
+Every key is made of a-z, 0-9, "_", "-", "%", "." and "/" alone: one case only, so two keys stay two
+on a disk that ignores case, and no "..", so none climbs out of a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+# Escaped names longer than this are hashed: with ".json" they stay below 255 bytes, the longest
+# file name of ext4, APFS and NTFS.
+MAX_NAME_BYTES = 200
+
+_PLAIN_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
+_EXTENSION = re.compile(r"[a-z0-9]{1,5}")
+
+
+def blob_key(sha256: bytes, extension: str) -> str:
+    """Where the bytes with this digest (32 bytes) lie, immutable.
+
+    Raises ValueError for a digest or an extension that is none: a bug of ours.
+    """
+    if not _EXTENSION.fullmatch(extension):
+        raise ValueError("an extension is one to five of a-z and 0-9")
+    return f"blobs/sha256/{_digest_path(sha256)}.{extension}"
+
+
+def thumb_key(sha256: bytes) -> str:
+    """Where the thumbnail of the picture with this digest (32 bytes) lies.
+
+    Raises ValueError for a digest that is none: a bug of ours.
+    """
+    return f"thumbs/sha256/{_digest_path(sha256)}.webp"
+
+
+def manifest_key(provider: str, generation_id: str) -> str:
+    """Where the manifest of one generation lies; the two letters spread many over 256 folders.
+
+    Raises ValueError for an empty provider or id, which names nothing.
+    """
+    shard = hashlib.sha256(_encoded(generation_id)).hexdigest()[:2]
+    return f"manifests/{_name(provider)}/{shard}/{_name(generation_id)}.json"
+
+
+def _digest_path(digest: bytes) -> str:
+    if len(digest) != 32:
+        raise ValueError("a SHA-256 has 32 bytes")
+    return f"{digest.hex()[:2]}/{digest.hex()}"
+
+
+def _name(text: str) -> str:
+    """Each byte but a-z, 0-9, "_" and "-" as %xx; a dot never comes of that, so no text can pose
+    as the hash of another."""
+    if not text:
+        raise ValueError("a manifest's key needs a provider and an id")
+    encoded = _encoded(text)
+    escaped = "".join(chr(byte) if byte in _PLAIN_BYTES else f"%{byte:02x}" for byte in encoded)
+    if len(escaped) > MAX_NAME_BYTES:
+        return f"sha256.{hashlib.sha256(encoded).hexdigest()}"
+    return escaped
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8, and a lone surrogate (JSON can carry one) as three bytes of its own."""
+    return text.encode("utf-8", "surrogatepass")

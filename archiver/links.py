@@ -1,0 +1,38 @@
+"""What may be said of a result URL without giving it away: its digest, host and public part."""
+
+from datetime import datetime
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from archiver.models import DeliveryRef, Link
+
+
+def url_sha256(url: str) -> bytes:
+    """The digest by which a URL is known wherever the URL itself may not be written."""
+    return sha256(url.encode("utf-8", "surrogatepass")).digest()
+
+
+def public_part(url: str) -> tuple[str, str]:
+    """`(location, host)`: the URL without user, query and fragment, and its lower-case host.
+
+    Total: what cannot be split gives two empty strings (the guard of `egress` refuses it later).
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "", ""
+    return f"{parts.scheme}://{host}{port}{parts.path}", host
+
+
+def link(url: str, *, heard_in: DeliveryRef, expires_at: datetime) -> Link:
+    """The Link of a URL; the URL itself stays in the delivery that brought it."""
+    location, host = public_part(url)
+    return Link(
+        url_sha256=url_sha256(url),
+        location=location,
+        host=host,
+        expires_at=expires_at,
+        heard_in=heard_in,
+    )

@@ -1,0 +1,96 @@
+"""The manifest: everything known about one generation as JSON, to stand beside its bytes.
+
+The index can be rebuilt from manifests alone, so what is not here is lost with the catalog. The
+layout is a promise to archives that already exist: fields are added, never renamed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from archiver.models import Asset, Failure, Generation, Link, Slot
+
+FORMAT = "holdfast-manifest-1"
+
+
+def render(generation: Generation) -> bytes:
+    """The manifest's bytes: UTF-8 JSON, keys in a fixed order, no link's query."""
+    document = {"format": FORMAT, **describe(generation)}
+    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def describe(generation: Generation) -> dict[str, Any]:
+    """All that is known of a generation, as plain values."""
+    return {
+        "provider": generation.provider,
+        "id": generation.id,
+        "revision": generation.revision,
+        "state": generation.state.value,
+        "failure": _failure(generation.failure),
+        "moderated": generation.moderated,
+        "service": generation.service,
+        "params": _said(asdict(generation.params)),
+        "track_id": generation.track_id,
+        "cost": generation.cost,
+        "created_at": _time(generation.created_at),
+        "completed_at": _time(generation.completed_at),
+        "first_heard_at": _time(generation.first_heard_at),
+        "slots": [_slot(slot) for slot in generation.slots],
+    }
+
+
+def _said(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _slot(slot: Slot) -> dict[str, Any]:
+    return {
+        "number": slot.number,
+        "index": slot.index,
+        "state": slot.state.value,
+        "reason": slot.reason,
+        "failure": _failure(slot.failure),
+        "assets": [_asset(asset) for asset in slot.assets],
+        "links": [_link(link) for link in slot.links],
+    }
+
+
+def _asset(asset: Asset) -> dict[str, Any]:
+    return {
+        "origin": asset.origin.value,
+        "sha256": asset.sha256.hex(),
+        "blob_key": asset.blob_key,
+        "size_bytes": asset.size_bytes,
+        "media_type": asset.media_type,
+        "width": asset.width,
+        "height": asset.height,
+        "archived_at": _time(asset.archived_at),
+    }
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "location": link.location,
+        "url_sha256": link.url_sha256.hex(),
+        "expires_at": _time(link.expires_at),
+        "failure": _failure(link.failure),
+    }
+
+
+def _failure(failure: Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {
+        "class": failure.failure_class.value,
+        "code": failure.code,
+        "message": failure.message,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

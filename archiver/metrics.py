@@ -1,0 +1,21 @@
+"""What is counted. The processes of one service share their counts through a folder.
+
+Nothing that a stranger can choose (ids, URLs, hosts) is ever a label.
+"""
+
+from prometheus_client import Counter, Histogram
+
+WEBHOOKS = Counter(
+    "holdfast_webhooks_total", "Webhooks answered, by source and status", ["source", "status"]
+)
+INBOX_COMMIT_SECONDS = Histogram(
+    "holdfast_inbox_commit_seconds",
+    "From handing a delivery to the inbox until it is durable",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+)
+ABSORBED = Counter("holdfast_absorbed_total", "Deliveries absorbed, by outcome", ["outcome"])
+JOBS_SETTLED = Counter(
+    "holdfast_jobs_settled_total", "Jobs performed, by kind and outcome", ["kind", "outcome"]
+)
+FETCHED_BYTES = Counter("holdfast_fetched_bytes_total", "Bytes of results put into the bucket")
+LINKS_EXPIRED = Counter("holdfast_links_expired_total", "Links that died before they were fetched")

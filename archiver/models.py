@@ -1,0 +1,284 @@
+"""The nouns: frozen values that every room passes to the next.
+
+A noun here is what holdfast knows, never how it is stored or heard. Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class GenerationState(StrEnum):
+    """What the provider says of a generation; later members outrank earlier ones (`lifecycle`)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    LOST = "lost"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    PARTIAL = "partial"
+    SUCCEEDED = "succeeded"
+
+
+class SlotState(StrEnum):
+    """Where one expected output stands; derived from facts by `lifecycle.SLOT_LAW` alone."""
+
+    EXPECTED = "expected"
+    LINKED = "linked"
+    ARCHIVED = "archived"
+    RENDERED = "rendered"
+    HELD = "held"
+    DEAD = "dead"
+
+
+class FailureClass(StrEnum):
+    """What a failure permits us to do about it (the table of classes in the README)."""
+
+    TRANSIENT = "transient"
+    RENDERABLE = "renderable"
+    DEAD = "dead"
+    OPERATOR = "operator"
+    POLICY = "policy"
+
+
+class Heard(StrEnum):
+    """The way a delivery reached us."""
+
+    PUSHED = "pushed"
+    POLLED = "polled"
+    OVERHEARD = "overheard"
+    REMEMBERED = "remembered"
+
+
+class Origin(StrEnum):
+    """Who drew an asset."""
+
+    PROVIDER = "provider"
+    FALLBACK = "fallback"
+
+
+class JobKind(StrEnum):
+    """The units of our own work."""
+
+    FETCH = "fetch"
+    SEAL = "seal"
+    RENDER = "render"
+
+
+class JobState(StrEnum):
+    """Where a job stands, in the words of Oban and River."""
+
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+
+class Fault(StrEnum):
+    """How bringing one link's bytes into the bucket went wrong; `lifecycle` says what follows."""
+
+    REFUSED = "refused"  # 401 or 403: expired, or a clock or signature out of step
+    MISSING = "missing"  # 404
+    GONE = "gone"  # 410
+    THROTTLED = "throttled"  # 429
+    SERVER = "server"  # 5xx, or any other answer that promises nothing
+    NETWORK = "network"  # no connection, a reset, a time-out, too slow
+    SHORT = "short"  # fewer or more bytes than declared, or a picture cut short
+    NOT_MEDIA = "not_media"  # complete, but neither a picture nor a video
+    TOO_LARGE = "too_large"  # more bytes or more pixels than we accept
+    FORBIDDEN = "forbidden"  # a host, port or address that the configuration does not allow
+    OURS = "ours"  # the bucket or the disk failed, not the link
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRef:
+    """Where a delivery stands: the inbox's own UUID and the position inside it."""
+
+    inbox: str
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One thing heard, as it was heard.
+
+    `headers` are the wire's (name, value) pairs in order, secrets cut out; `body` is the wire's
+    bytes (a content-encoding not undone) or None once pruned; `path_token` is what the path added
+    (a token, or the generation's id for a remembered request).
+    """
+
+    ref: DeliveryRef
+    source: str
+    heard: Heard
+    path_token: str
+    received_at: datetime
+    peer: str
+    verified_by: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why something did not come, and what that permits."""
+
+    failure_class: FailureClass
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationParams:
+    """What was asked for, in nobody's dialect; None means that the request did not say."""
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    model: str | None = None
+    version: str | None = None
+    width: int | None = None
+    height: int | None = None
+    samples: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int | None = None
+    scheduler: str | None = None
+    quality: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotObservation:
+    """What one delivery says of one slot: its full URL, or why there is none, or neither yet."""
+
+    index: int
+    url: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """What one delivery says about a generation; a provider's parser makes it from a Delivery."""
+
+    provider: str
+    generation_id: str
+    state: GenerationState
+    slots: tuple[SlotObservation, ...] = ()
+    failure: Failure | None = None
+    service: str | None = None
+    params: GenerationParams = field(default_factory=GenerationParams)
+    track_id: str | None = None
+    cost: float | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """A result URL with its expiry, known by digest and public part.
+
+    The full URL is a key to the picture, so it is kept in one place only: the delivery `heard_in`
+    (`receiver.reveal` gets it back). `location` is the URL without user, query and fragment.
+    `failure` is set once fetching it has come to a final bad end.
+    """
+
+    url_sha256: bytes
+    location: str
+    host: str
+    expires_at: datetime
+    heard_in: DeliveryRef
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asset:
+    """One archived object: bytes in the bucket, and a row that says so."""
+
+    origin: Origin
+    sha256: bytes
+    blob_key: str
+    size_bytes: int
+    media_type: str
+    width: int | None
+    height: int | None
+    archived_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """One expected output of a generation; `number` is its archive number, given once for ever."""
+
+    index: int
+    number: int | None = None
+    state: SlotState = SlotState.EXPECTED
+    reason: str = ""
+    failure: Failure | None = None
+    links: tuple[Link, ...] = ()
+    assets: tuple[Asset, ...] = ()
+
+    @property
+    def leading_asset(self) -> Asset | None:
+        """The provider's own picture if we have it, else what the fallback drew."""
+        by_origin = sorted(self.assets, key=lambda asset: asset.origin != Origin.PROVIDER)
+        return by_origin[0] if by_origin else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """All that is known of one provider's job: every observation and outcome, merged."""
+
+    provider: str
+    id: str
+    key: int | None = None
+    state: GenerationState = GenerationState.QUEUED
+    failure: Failure | None = None
+    moderated: bool = False
+    service: str | None = None
+    params: GenerationParams = field(default_factory=GenerationParams)
+    track_id: str | None = None
+    cost: float | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    first_heard_at: datetime
+    revision: int = 0
+    sealed_revision: int = 0
+    slots: tuple[Slot, ...] = ()
+
+    def slot(self, index: int) -> Slot | None:
+        """The slot with this index, if anyone has spoken of it yet."""
+        return next((slot for slot in self.slots if slot.index == index), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One claimed unit of work: who holds it is proved by `fence`, not by who says so."""
+
+    id: int
+    kind: JobKind
+    subject: int
+    target: str
+    host: str
+    deadline_at: datetime | None
+    attempts: int
+    first_attempt_at: datetime
+    fence: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WantedJob:
+    """Work that `lifecycle.plan` wants done.
+
+    One job row exists per (kind, subject); `target` names the very thing to do, so wanting the
+    same again changes nothing and wanting something else re-arms the row.
+    """
+
+    kind: JobKind
+    subject: int
+    target: str
+    state: JobState = JobState.AVAILABLE
+    reason: str = ""
+    host: str = ""
+    deadline_at: datetime | None = None

@@ -1,0 +1,25 @@
+"""How a moment is written down: whole milliseconds since 1970 in UTC, in every table."""
+
+from datetime import UTC, datetime, timedelta
+from typing import overload
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@overload
+def to_millis(moment: datetime) -> int: ...
+@overload
+def to_millis(moment: datetime | None) -> int | None: ...
+def to_millis(moment: datetime | None) -> int | None:
+    """An aware datetime as stored; None stays None."""
+    return None if moment is None else (moment - _EPOCH) // _MILLISECOND
+
+
+@overload
+def from_millis(millis: int) -> datetime: ...
+@overload
+def from_millis(millis: int | None) -> datetime | None: ...
+def from_millis(millis: int | None) -> datetime | None:
+    """A stored moment as an aware UTC datetime; None stays None."""
+    return None if millis is None else _EPOCH + millis * _MILLISECOND

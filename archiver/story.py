@@ -1,0 +1,72 @@
+"""The whole story of what was found, as plain values: for `show`, `search` and the API alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archiver import manifest
+from archiver.catalog import Tables
+from archiver.catalog.jobs import JobRow
+from archiver.models import Generation, JobKind, Slot
+from archiver.search import Hit
+
+
+def generation_story(tables: Tables, generation: Generation) -> dict[str, Any]:
+    """Everything known about a generation: its manifest, its jobs, and whom it was heard from."""
+    assert generation.key is not None
+    story = manifest.describe(generation)
+    for described, slot in zip(story["slots"], generation.slots, strict=True):
+        described["jobs"] = _slot_jobs(tables, slot)
+    seal = tables.jobs.of(JobKind.SEAL, generation.key)
+    story["sealed_revision"] = generation.sealed_revision
+    story["jobs"] = [_job(seal)] if seal else []
+    story["deliveries"] = [
+        {
+            "inbox": told.ref.inbox,
+            "position": told.ref.position,
+            "heard": told.heard.value,
+            "state": told.state,
+            "received_at": told.received_at.isoformat(),
+        }
+        for told in tables.deliveries.of(generation.key)
+    ]
+    return story
+
+
+def hit_summary(hit: Hit) -> dict[str, Any]:
+    """One search hit in a line: enough to recognise it and to ask for more."""
+    generation, asset = hit.generation, hit.slot.leading_asset
+    return {
+        "number": hit.number,
+        "provider": generation.provider,
+        "id": generation.id,
+        "slot": hit.slot.index,
+        "state": hit.slot.state.value,
+        "reason": hit.slot.reason,
+        "prompt": generation.params.prompt,
+        "service": generation.service,
+        "heard_at": generation.first_heard_at.isoformat(),
+        "origin": asset.origin.value if asset else None,
+        "sha256": asset.sha256.hex() if asset else None,
+        "media_type": asset.media_type if asset else None,
+        "size_bytes": asset.size_bytes if asset else None,
+        "width": asset.width if asset else None,
+        "height": asset.height if asset else None,
+    }
+
+
+def _slot_jobs(tables: Tables, slot: Slot) -> list[dict[str, Any]]:
+    assert slot.number is not None
+    jobs = (tables.jobs.of(kind, slot.number) for kind in (JobKind.FETCH, JobKind.RENDER))
+    return [_job(job) for job in jobs if job is not None]
+
+
+def _job(job: JobRow) -> dict[str, Any]:
+    return {
+        "kind": job.kind.value,
+        "state": job.state.value,
+        "reason": job.reason,
+        "attempts": job.attempts,
+        "next_try_at": job.run_at.isoformat() if job.run_at else None,
+        "deadline_at": job.deadline_at.isoformat() if job.deadline_at else None,
+    }

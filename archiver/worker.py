@@ -1,0 +1,191 @@
+"""Claim, perform, settle: the loop that does the catalog's jobs.
+
+A performer does the work outside of any transaction and answers with a `Settle`: a function that
+writes the outcome, the job's end and what follows from both in one. If the lease passed to
+someone else meanwhile, that transaction undoes itself and nothing has happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from archiver.catalog import Catalog, Tables
+from archiver.errors import CatalogUnavailableError, LeaseLostError
+from archiver.log import logger
+from archiver.metrics import JOBS_SETTLED
+from archiver.models import Job, JobKind, JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """What a settled job came to: a word for the metrics, and what the log should say of it."""
+
+    outcome: str
+    says: Mapping[str, object]
+
+
+Settle = Callable[[Tables], Settled]
+Performer = Callable[[Job], Awaitable[Settle]]
+
+LEASE_SECONDS = 30.0
+HEARTBEAT_SECONDS = 10.0
+IDLE_SECONDS = 0.25
+UNAVAILABLE_SECONDS = 1.0
+# After a bug of ours the job waits this long, so that it neither spins nor is lost.
+FAULT_PAUSE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """What one kind of job is given: who performs it, and how many at once."""
+
+    perform: Performer
+    slots: int
+    per_host: int
+
+
+class Worker:
+    """Works on every kind it has a bench for; kinds do not compete for each other's slots."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        benches: Mapping[JobKind, Bench],
+        *,
+        name: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._catalog = catalog
+        self._benches = benches
+        self._name = name
+        self._now = now
+        self._running: dict[asyncio.Task[None], Job] = {}
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that there may be work, so that nobody waits for the next look."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
+        """Works until `stop`, then finishes what is under way and gives the rest back."""
+        heartbeat = asyncio.create_task(self._heartbeat())
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    await self._claim()
+                except CatalogUnavailableError as error:
+                    logger().error("catalog unavailable", error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+        finally:
+            await self._drain(drain_seconds)
+            heartbeat.cancel()
+
+    async def _claim(self) -> None:
+        free = {kind: bench.slots - self._count(kind) for kind, bench in self._benches.items()}
+        busy = {kind: self._busy_hosts(kind, bench) for kind, bench in self._benches.items()}
+        now = self._now()
+
+        def claim(tables: Tables) -> list[Job]:
+            tables.jobs.promote(now=now)
+            tables.jobs.recover(now=now)
+            return [
+                job
+                for kind, slots in free.items()
+                if slots > 0
+                for job in tables.jobs.claim(
+                    kind,
+                    limit=min(slots, self._benches[kind].per_host),
+                    worker=self._name,
+                    lease_seconds=LEASE_SECONDS,
+                    now=now,
+                    busy_hosts=busy[kind],
+                )
+            ]
+
+        jobs = await self._catalog.write(claim)
+        for job in jobs:
+            task = asyncio.create_task(self._perform(job), name=f"{job.kind} {job.id}")
+            self._running[task] = job
+            task.add_done_callback(self._done)
+        if jobs:
+            self._wake.set()  # there may be more where these came from
+
+    def _count(self, kind: JobKind) -> int:
+        return sum(job.kind is kind for job in self._running.values())
+
+    def _busy_hosts(self, kind: JobKind, bench: Bench) -> list[str]:
+        hosts = Counter(job.host for job in self._running.values() if job.kind is kind and job.host)
+        return [host for host, count in hosts.items() if count >= bench.per_host]
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._wake.set()
+
+    async def _perform(self, job: Job) -> None:
+        try:
+            settle = await self._benches[job.kind].perform(job)
+        except Exception as error:
+            logger().exception("a job failed by a fault of ours", kind=job.kind, job=job.id)
+            settle = self._after_fault_of_ours(job, error)
+        await self._settle(job, settle)
+
+    async def _settle(self, job: Job, settle: Settle) -> None:
+        while True:
+            try:
+                settled = await self._catalog.write(settle)
+            except CatalogUnavailableError as error:
+                # The work is done and safe; only its row is missing. The fence keeps this honest.
+                logger().error("catalog unavailable", job=job.id, error=str(error))
+                await asyncio.sleep(UNAVAILABLE_SECONDS)
+            except LeaseLostError as error:
+                logger().warning("lease lost", kind=job.kind, job=job.id, error=str(error))
+                return
+            except Exception:
+                # The lease runs out by itself and the job is done again, by us or by another.
+                logger().exception("a job could not be settled", kind=job.kind, job=job.id)
+                return
+            else:
+                JOBS_SETTLED.labels(job.kind.value, settled.outcome).inc()
+                logger().info(settled.outcome, kind=job.kind, job=job.id, **settled.says)
+                return
+
+    def _after_fault_of_ours(self, job: Job, error: Exception) -> Settle:
+        now = self._now()
+        reason = f"a fault of holdfast: {type(error).__name__}"
+
+        def settle(tables: Tables) -> Settled:
+            tables.jobs.finish(
+                job, JobState.SCHEDULED, reason=reason, run_at=now + FAULT_PAUSE, now=now
+            )
+            return Settled(outcome="retry", says={"reason": reason})
+
+        return settle
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            jobs, now = list(self._running.values()), self._now()
+
+            def beat(tables: Tables, jobs: list[Job] = jobs, now: datetime = now) -> None:
+                tables.jobs.heartbeat(jobs, lease_seconds=LEASE_SECONDS, now=now)
+
+            with contextlib.suppress(CatalogUnavailableError):
+                await self._catalog.write(beat)
+
+    async def _drain(self, seconds: float) -> None:
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=seconds)
+        jobs = [self._running[task] for task in late]
+        for task in late:
+            task.cancel()
+        if jobs:
+            await asyncio.wait(late)
+            await self._catalog.write(lambda tables: tables.jobs.release(jobs))

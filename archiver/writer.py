@@ -1,0 +1,134 @@
+"""The one thread that writes a database file, many waiting writes in one commit.
+
+The event loop never waits for a disk: it hands over an item and awaits a future. Whatever has
+gathered while the last commit ran is the next batch, so batches grow by themselves under load
+and a lone item waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from archiver.sqlite import Connection, Error
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Work = Callable[[Connection, Sequence[Item]], Sequence[Result | Exception]]
+
+
+class WriterThread(Generic[Item, Result]):
+    """Runs `work(connection, batch)` on its own thread and hands each item its result.
+
+    `work` makes one durable commit per call and returns a result or an exception per item; if it
+    raises, every item of the batch gets that exception, and the connection is opened afresh,
+    because after an I/O error nothing about the old one can be trusted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Connection],
+        work: Work[Item, Result],
+        *,
+        max_batch: int = 256,
+    ) -> None:
+        self._connect = connect
+        self._work = work
+        self._max_batch = max_batch
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._wake = threading.Semaphore(0)
+        self._idle = True
+        self._closing = False
+        self._connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    async def start(self) -> None:
+        """Opens the file once here, so that what cannot work at all is said at start-up."""
+        self._connection = await asyncio.to_thread(self._connect)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """How many items wait for the next commit."""
+        return len(self._waiting)
+
+    def put(self, item: Item) -> asyncio.Future[Result]:
+        """Queues one item; the future resolves after the commit that holds it, not before."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        if self._closing:
+            future.set_exception(Error("the writer is closing"))
+            return future
+        self._waiting.append((item, future))
+        if self._idle:
+            # Once per turn of the loop, so that a batch holds whatever this turn brought.
+            self._idle = False
+            self._loop.call_soon(self._wake.release)
+        return future
+
+    async def close(self) -> None:
+        """Writes all that waits, checkpoints the log, and ends the thread."""
+        self._closing = True
+        self._wake.release()
+        if self._thread.is_alive():
+            await self._ended
+
+    def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._idle = True
+                if not self._waiting:
+                    if self._closing:
+                        break
+                    self._wake.acquire()
+                self._idle = False
+                continue
+            count = min(len(self._waiting), self._max_batch)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            outcome = self._commit([item for item, _ in batch])
+            self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch], outcome)
+        self._finish()
+
+    def _commit(self, items: list[Item]) -> Sequence[Result | Exception]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._work(self._connection, items)
+        except Exception as error:
+            # Whatever a batch does, the thread lives on for the next one.
+            self._drop_connection()
+            return [error] * len(items)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # A connection that fails to close is as gone as one that closed.
+            with suppress(Error):
+                connection.close()
+
+    def _finish(self) -> None:
+        if self._connection is not None:
+            # A busy reader keeps the log; the next opener reads it all the same.
+            with suppress(Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._drop_connection()
+        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+
+def _resolve(
+    futures: Sequence[asyncio.Future[Result]], outcome: Sequence[Result | Exception]
+) -> None:
+    for future, result in zip(futures, outcome, strict=True):
+        if future.done():  # its waiter has gone; the commit stands all the same
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

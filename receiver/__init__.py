@@ -1,0 +1,1 @@
+"""The front wing: is it real, what does it say, and who runs where."""

@@ -1,0 +1,68 @@
+"""Who may use the private listener: anybody on loopback, else bearers of a token with scope."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import ip_address
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from archiver.errors import ConfigError
+from archiver.web.api import problem
+from receiver.config import Token
+
+_OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
+    """The middleware for a listener on `host`; raises ConfigError if it would be open to others."""
+    local = _is_loopback(host)
+    if not local and not tokens:
+        raise ConfigError(
+            f"the private listener stands on {host}, which others can reach, and there is no "
+            'token: add [tokens.NAME] with sha256 = "…" (of a long random secret) and scopes'
+        )
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in _OPEN_PATHS:
+            return await handler(request)
+        if not tokens:
+            # A page in the operator's browser may know our port, but not speak for our name.
+            if (request.url.host or "") not in _LOCAL_NAMES:
+                return problem(403, "without tokens, only requests to localhost are answered")
+            return await handler(request)
+        scope = "read" if request.method in ("GET", "HEAD") else "write"
+        token = _token(request, tokens)
+        if token is None:
+            refused = problem(401, "a bearer token is needed")
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        if scope not in token.scopes and "admin" not in token.scopes:
+            return problem(403, f"the token lacks the scope {scope}")
+        return await handler(request)
+
+    return check
+
+
+def _token(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    given = sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest().encode()
+    found = None
+    for token in tokens.values():
+        if hmac.compare_digest(given, token.sha256.lower().encode()):
+            found = token
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

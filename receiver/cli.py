@@ -1,0 +1,81 @@
+"""The command `holdfast`. Each subcommand's module is loaded when it is typed, not before.
+
+Exit codes: 0 well, 1 an error, 2 wrong usage, 3 something is wrong with the archive.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from archiver.errors import HoldfastError
+from receiver.config import Config, load
+
+# name → what `--help` says of it; the module is receiver.commands.<name>, its command `command`.
+COMMANDS = {
+    "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
+    "serve": "Run the service: receive webhooks, archive their results, answer the API.",
+    "search": "Find pictures by words of their prompt, their id, service or date.",
+    "send": "Send one signed test webhook to a URL.",
+    "show": "Show all that is known of a generation, an archive number or a sha256 prefix.",
+    "simulate": "Run only the simulated provider, to practise against.",
+    "status": "Show what is safe, what is not yet, and when the first link dies.",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are modules, imported by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"receiver.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table itself, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Turns our own errors into one sentence on stderr and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except HoldfastError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class ConfigFile:
+    """Where the configuration is to be read from, until a command wants it."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    def load(self, **flags: object) -> Config:
+        """The configuration under these flags (dots in names written as two underscores)."""
+        dotted = {name.replace("__", "."): value for name, value in flags.items()}
+        return load(self._file, flags=dotted)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HOLDFAST_CONFIG",
+    help="The configuration file.  [default: holdfast.toml, if it is there]",
+)
+@click.version_option(version("holdfast"), prog_name="holdfast")
+@click.pass_context
+def main(context: click.Context, file: Path | None) -> None:
+    """Makes AI-image providers' dying result links permanent, and finds the pictures again."""
+    context.obj = ConfigFile(file)

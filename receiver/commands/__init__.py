@@ -1,0 +1,1 @@
+"""The operator's commands, a file each; `receiver.cli` has the table."""

@@ -1,0 +1,45 @@
+"""How commands speak: data on stdout, for people or as JSON; everything else on stderr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+STATE_STYLES = {
+    "archived": "green",
+    "rendered": "green",
+    "linked": "yellow",
+    "expected": "yellow",
+    "held": "magenta",
+    "dead": "red",
+}
+
+
+def echo_json(value: Any) -> None:
+    """One JSON document on one line."""
+    click.echo(msgspec.json.encode(value))
+
+
+def console() -> Console:
+    """The terminal for people; markup is off, so no prompt can paint it."""
+    return Console(markup=False, highlight=False)
+
+
+def table(*columns: str) -> Table:
+    """A plain table."""
+    plain = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        plain.add_column(column, overflow="fold")
+    return plain
+
+
+def one_line(text: str | None, *, width: int) -> str:
+    """Text cut to a width, without line breaks or control characters."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"

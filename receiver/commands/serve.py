@@ -1,0 +1,52 @@
+"""`holdfast serve`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from archiver import log
+from archiver.errors import ConfigError
+from receiver.cli import ConfigFile
+from receiver.config import Config
+from receiver.roles.receive import verifiers
+from receiver.roles.supervisor import ROLES, Supervisor, stop_on_signals
+
+NO_PROVIDER = """no provider is configured, so there is nothing to receive. Put into holdfast.toml:
+
+    [providers.doitong]
+    secrets = { "2026-11" = "the webhook secret from Doitong's dashboard" }
+
+or try `holdfast demo`, which brings a provider of its own."""
+
+
+@click.command()
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    help="Run only this role (may be given again).  [default: all]",
+)
+@click.option("--public", metavar="HOST:PORT", help="Where webhooks come in.")
+@click.option("--private", metavar="HOST:PORT", help="Where the API and metrics are.")
+@click.pass_obj
+def command(
+    file: ConfigFile, roles: tuple[str, ...], public: str | None, private: str | None
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once."""
+    config = file.load(listen__public=public, listen__private=private)
+    if not verifiers(config):
+        raise ConfigError(NO_PROVIDER)
+    log.configure("supervisor")
+    asyncio.run(_serve(config, roles or ROLES))
+
+
+async def _serve(config: Config, roles: tuple[str, ...]) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    supervisor = Supervisor(config, roles)
+    supervisor.bind()
+    log.logger().info("listening", **supervisor.addresses, archive=str(config.catalog.path.parent))
+    await supervisor.run(stop, ready=lambda: log.logger().info("ready"))

@@ -1,0 +1,67 @@
+"""`holdfast status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from archiver import clock
+from archiver.catalog import Tables
+from receiver.cli import ConfigFile
+from receiver.commands.archive import open_archive
+from receiver.commands.output import console, echo_json, json_option
+from receiver.inboxes import Inboxes
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def command(file: ConfigFile, as_json: bool) -> None:
+    """Show what is safe, what is not yet, and when the first link dies."""
+    config = file.load()
+    archive, inboxes = open_archive(config), Inboxes(config.catalog.inbox_folder)
+    with archive.view() as tables:
+        status = _status(tables, inboxes, clock.now())
+    if as_json:
+        echo_json(status)
+    else:
+        _print(status)
+
+
+def _status(tables: Tables, inboxes: Inboxes, now: datetime) -> dict[str, Any]:
+    first_loss_at = tables.jobs.first_loss_at()
+    beat_at = tables.deliveries.last_beat_at("archive")
+    generations = tables.generations.count_by_state()
+    return {
+        "generations": {f"{provider} {state}": n for (provider, state), n in generations.items()},
+        "slots": tables.generations.count_slots_by_state(),
+        "jobs": {f"{kind} {state}": n for (kind, state), n in tables.jobs.count().items()},
+        "holds": tables.generations.count_reasons("held"),
+        "losses": tables.generations.count_reasons("dead"),
+        "unparsed": tables.deliveries.count_unparsed(),
+        "backlog": inboxes.backlog(tables.deliveries.position),
+        "first_loss_at": first_loss_at.isoformat() if first_loss_at else None,
+        "seconds_to_first_loss": _seconds(first_loss_at, now),
+        "archive_beat_seconds_ago": -_seconds(beat_at, now) if beat_at else None,
+    }
+
+
+def _seconds(moment: datetime | None, now: datetime) -> Any:
+    return round((moment - now).total_seconds(), 1) if moment else None
+
+
+def _print(status: dict[str, Any]) -> None:
+    out = console()
+    for name in ("generations", "slots", "jobs", "holds", "losses"):
+        counts = ", ".join(f"{count} {what}" for what, count in sorted(status[name].items()))
+        out.print(f"{name:12} {counts or 'none'}")
+    out.print(f"{'backlog':12} {status['backlog']} deliveries not yet absorbed")
+    out.print(f"{'unparsed':12} {status['unparsed']} deliveries not understood")
+    seconds = status["seconds_to_first_loss"]
+    waiting = "nothing waits to be fetched" if seconds is None else f"in {seconds:.0f} s"
+    out.print(f"{'first loss':12} {waiting}")
+    ago = status["archive_beat_seconds_ago"]
+    alive = "never ran" if ago is None else f"last seen {ago:.0f} s ago"
+    out.print(f"{'archive role':12} {alive}")

@@ -1,0 +1,45 @@
+"""Undoing a content-encoding, capped: the wire's bytes are what was signed, not what was meant."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+from receiver.providers.base import UnreadableError
+
+# A webhook of 1 MiB that inflates beyond this is a bomb, not a message.
+MAX_DECODED_BYTES = 8 << 20
+
+# zlib's own numbers: 16 + 15 reads gzip, 32 + 15 would also guess.
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def decoded(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The body as its sender meant it; raises UnreadableError for any encoding we cannot undo."""
+    named = [value for name, value in headers if name.lower() == b"content-encoding"]
+    encodings = [
+        part.strip().lower()
+        for value in named
+        for part in value.decode("latin-1").split(",")
+        if part.strip()
+    ]
+    for encoding in reversed(encodings):
+        if encoding != "identity":
+            body = _inflate(encoding, body)
+    return body
+
+
+def _inflate(encoding: str, body: bytes) -> bytes:
+    window = _WINDOWS.get(encoding)
+    if window is None:
+        raise UnreadableError(f"the content-encoding {encoding!r} is not one we undo")
+    inflater = zlib.decompressobj(window)
+    try:
+        plain = inflater.decompress(body, MAX_DECODED_BYTES)
+    except zlib.error as error:
+        raise UnreadableError(f"the body is not {encoding}: {error}") from error
+    if inflater.unconsumed_tail:
+        raise UnreadableError(f"the body inflates beyond {MAX_DECODED_BYTES} bytes")
+    if not inflater.eof:
+        raise UnreadableError(f"the {encoding} body is cut short")
+    return plain

@@ -1,0 +1,74 @@
+"""All the inboxes of one archive, for reading: found as they appear, asked only when changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from archiver.errors import InboxUnavailableError
+from archiver.inbox import InboxReader
+from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
+from archiver.links import url_sha256
+from archiver.models import Delivery, DeliveryRef, Link
+from archiver.sqlite import Error
+from receiver.providers import observations
+from receiver.providers.base import UnreadableError
+
+
+class Inboxes:
+    """Readers of every inbox file in a folder; a file is opened when it first appears."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._readers: dict[Path, SqliteInboxReader] = {}
+        self._behind: set[str] = set()
+
+    def changed(self) -> Iterator[InboxReader]:
+        """The inboxes that may hold something not yet read; each stays so until `caught_up`."""
+        for reader in self._all():
+            if reader.changed():
+                self._behind.add(reader.uuid)
+            if reader.uuid in self._behind:
+                yield reader
+
+    def caught_up(self, inbox: InboxReader) -> None:
+        """Says that all of an inbox was read, up to its next change."""
+        self._behind.discard(inbox.uuid)
+
+    def get(self, ref: DeliveryRef) -> Delivery | None:
+        """One delivery, wherever it lies; None if its inbox or its row is gone."""
+        found = next((reader for reader in self._all() if reader.uuid == ref.inbox), None)
+        return found.get(ref.position) if found else None
+
+    def reveal(self, link: Link) -> str | None:
+        """A link's full URL, read again out of the delivery that brought it; None if it is gone.
+
+        The URL opens the picture to anyone, so it is not copied out of the inbox into any row.
+        """
+        delivery = self.get(link.heard_in)
+        if delivery is None:
+            return None
+        try:
+            said = observations(delivery)
+        except UnreadableError:
+            return None
+        urls = (slot.url for observation in said for slot in observation.slots if slot.url)
+        return next((url for url in urls if url_sha256(url) == link.url_sha256), None)
+
+    def backlog(self, position: Callable[[str], int]) -> int:
+        """How many deliveries lie beyond the position reached in each inbox."""
+        return sum(reader.count_after(position(reader.uuid)) for reader in self._all())
+
+    def close(self) -> None:
+        """Lets the files go."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def _all(self) -> list[SqliteInboxReader]:
+        for path in inbox_files(self._folder):
+            if path not in self._readers:
+                try:
+                    self._readers[path] = SqliteInboxReader(path)
+                except (Error, InboxUnavailableError):
+                    continue  # its writer is just making it; the next look will find it
+        return list(self._readers.values())

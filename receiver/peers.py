@@ -1,0 +1,72 @@
+"""Who is calling, and is it one of those who keep calling wrongly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+
+
+def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """The caller's address: the peer, or what trusted proxies say of whom they forward for.
+
+    `forwarded` are the values of X-Forwarded-For in order. Only the part appended by proxies we
+    trust is believed, read from the right; everything left of it is the caller's own claim.
+    """
+    if not trusted or not _within(peer, trusted):
+        return peer
+    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+    for hop in reversed(hops):
+        if not _is_address(hop):
+            return peer
+        if not _within(hop, trusted):
+            return hop
+    return peer
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+class FailureLimit:
+    """Counts wrong requests per caller and minute, so that guessing is answered before reading.
+
+    Only failures count: a sender whose signatures are right is never refused for its rate.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._failures: Counter[str] = Counter()
+        self._minute = 0
+
+    def retry_after_seconds(self, caller: str, monotonic_seconds: float) -> int | None:
+        """How long the caller should stay away, or None if it may speak."""
+        self._turn(monotonic_seconds)
+        if self._per_minute <= 0 or self._failures[caller] < self._per_minute:
+            return None
+        return 60 - int(monotonic_seconds) % 60
+
+    def failed(self, caller: str, monotonic_seconds: float) -> None:
+        """Counts one wrong request."""
+        self._turn(monotonic_seconds)
+        self._failures[caller] += 1
+
+    def _turn(self, monotonic_seconds: float) -> None:
+        minute = int(monotonic_seconds) // 60
+        if minute != self._minute:
+            self._minute = minute
+            self._failures.clear()

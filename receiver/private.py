@@ -1,0 +1,88 @@
+"""The private application: the archive's API, remembered requests, and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from archiver.errors import InboxUnavailableError
+from archiver.inbox import InboxWriter, NewDelivery, Recorded
+from archiver.models import Heard
+from archiver.web.api import ArchiveApi, problem, problems
+from receiver.providers import PROVIDERS
+from receiver.providers.base import UnreadableError
+from receiver.readiness import Readiness
+
+MAX_REQUEST_BYTES = 1 << 20
+MAX_ID_LENGTH = 500
+
+
+class Remembered:
+    """`PUT /api/v1/generations/{provider}/{id}`: a generation that was submitted elsewhere.
+
+    A webhook carries no prompt; whoever submitted tells us here what was asked for. It enters by
+    an inbox like all else, so it may come before, after, or twice.
+    """
+
+    def __init__(self, inbox: InboxWriter, *, now: Callable[[], datetime]) -> None:
+        self._inbox = inbox
+        self._now = now
+
+    async def put(self, request: web.Request) -> web.Response:
+        """Answers 202 once it is durable, 200 if it was known, 400 if it cannot be understood."""
+        name, generation_id = request.match_info["provider"], request.match_info["id"]
+        provider = PROVIDERS.get(name)
+        if provider is None:
+            return problem(404, f"no provider is called {name!r}; known: {', '.join(PROVIDERS)}")
+        if len(generation_id) > MAX_ID_LENGTH:
+            return problem(400, f"a generation's id has at most {MAX_ID_LENGTH} characters")
+        body = await request.read()
+        try:
+            provider.parse(Heard.REMEMBERED, generation_id, body)
+        except UnreadableError as error:
+            return problem(400, str(error))
+        delivery = NewDelivery(
+            source=name,
+            heard=Heard.REMEMBERED,
+            path_token=generation_id,
+            received_at=self._now(),
+            peer=request.remote or "",
+            verified_by="private listener",
+            headers=(),
+            body=body,
+        )
+        try:
+            recorded = await self._inbox.append(delivery)
+        except InboxUnavailableError as error:
+            return problem(503, str(error))
+        known = recorded is Recorded.DUPLICATE
+        return web.Response(status=200 if known else 202, text="known\n" if known else "stored\n")
+
+
+def private_app(
+    *,
+    api: ArchiveApi,
+    remembered: Remembered,
+    readiness: Readiness,
+    guard: Middleware,
+    metrics: Callable[[], bytes],
+) -> web.Application:
+    """The application of the private listener."""
+
+    async def show_metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[guard, problems])
+    app.add_routes(
+        [
+            *api.routes(),
+            *readiness.routes(),
+            web.put("/api/v1/generations/{provider}/{id}", remembered.put),
+            web.get("/metrics", show_metrics),
+        ]
+    )
+    return app

@@ -1,0 +1,137 @@
+"""The role `archive`: absorbs the inboxes, does the catalog's jobs, and alone migrates it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack, suppress
+from random import SystemRandom
+
+from archiver import clock
+from archiver.blobs import BlobStore
+from archiver.blobs.opening import open_blob_store
+from archiver.body import Budget
+from archiver.capture import Capture
+from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.schema import migrate
+from archiver.egress import Egress, EgressPolicy
+from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.ledger import keep
+from archiver.lifecycle import release_links
+from archiver.log import logger
+from archiver.models import JobKind
+from archiver.seal import Seal
+from archiver.sqlite import require_safe_version
+from archiver.store import Store
+from archiver.worker import Bench, Worker
+from receiver.absorb import Absorb
+from receiver.config import Config
+from receiver.inboxes import Inboxes
+from receiver.roles.process import DRAIN_SECONDS, Orders, main
+
+BEAT_SECONDS = 5.0
+
+
+async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Absorbs and works until told to stop, then finishes what is under way."""
+    config = orders.config
+    require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
+    path = config.catalog.path
+    await asyncio.to_thread(migrate, path)
+    bucket = config.bucket
+    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+    catalog, reader = Catalog(path), CatalogReader(path)
+    inboxes = Inboxes(config.catalog.inbox_folder)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(blobs.close)
+        await _say_if_unusable(blobs)
+        await catalog.start()
+        stack.push_async_callback(catalog.close)
+        stack.callback(reader.close)
+        stack.callback(inboxes.close)
+        egress = await stack.enter_async_context(Egress(_policy(config)))
+        benches = _benches(config, egress, blobs, reader, inboxes)
+        worker = Worker(catalog, benches, name=_worker_name(), now=clock.now)
+        absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
+        await catalog.write(_release_holds)
+        ready()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(absorb.run(stop))
+            tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
+            tasks.create_task(_beat(catalog, stop))
+
+
+def _benches(
+    config: Config, egress: Egress, blobs: BlobStore, reader: CatalogReader, inboxes: Inboxes
+) -> dict[JobKind, Bench]:
+    random = SystemRandom().random
+    spool = config.catalog.path.parent / "spool"
+    capture = Capture(
+        egress=egress,
+        store=Store(blobs, Budget(config.archive.memory_bytes), spool),
+        catalog=reader,
+        reveal=inboxes.reveal,
+        download_hosts=lambda provider: _download_hosts(config, provider),
+        patience_seconds=config.archive.patience_seconds,
+        now=clock.now,
+        random=random,
+    )
+    seal = Seal(blobs=blobs, catalog=reader, now=clock.now, random=random)
+    archive = config.archive
+    return {
+        JobKind.FETCH: Bench(
+            perform=capture.perform, slots=archive.fetches, per_host=archive.fetches_per_host
+        ),
+        JobKind.SEAL: Bench(perform=seal.perform, slots=archive.seals, per_host=archive.seals),
+    }
+
+
+async def _say_if_unusable(blobs: BlobStore) -> None:
+    """What is heard meanwhile is absorbed all the same; fetches wait for the bucket."""
+    try:
+        await blobs.check()
+    except BucketError as error:
+        logger().error("the bucket cannot be used", error=str(error))
+
+
+def _policy(config: Config) -> EgressPolicy:
+    return EgressPolicy(
+        allow_http=config.egress.allow_http,
+        allow_ports=frozenset(config.egress.allow_ports),
+        allow_networks=config.egress.networks,
+        max_bytes=config.egress.max_bytes,
+    )
+
+
+def _download_hosts(config: Config, provider: str) -> Collection[str]:
+    doitong = config.providers.doitong
+    return doitong.download_hosts if doitong and provider == "doitong" else ()
+
+
+def _release_holds(tables: Tables) -> None:
+    """A start may bring the setting that a held fetch was waiting for, so each is tried again."""
+    now = clock.now()
+    for number in tables.jobs.held_for_operator():
+        before = tables.generations.load_slot(number)
+        if before is not None:
+            keep(tables, before, release_links(before), now=now)
+
+
+async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await catalog.write(lambda tables: tables.deliveries.beat("archive", now=clock.now()))
+        except CatalogUnavailableError as error:
+            logger().error("catalog unavailable", error=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BEAT_SECONDS)
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+if __name__ == "__main__":
+    main("archive", run)

@@ -1,0 +1,91 @@
+"""What every role's process does the same: take its orders, say when it is ready, end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+
+import msgspec
+
+from archiver import log
+from archiver.errors import ConfigError, HoldfastError
+from receiver.config import Config
+
+loops: ModuleType
+try:
+    import uvloop
+
+    loops = uvloop
+except ImportError:  # no wheel for this platform: asyncio's own loop does the same, slower
+    loops = asyncio
+
+# sysexits.h: the configuration is wrong, so starting the role again would not help.
+EXIT_CONFIG = 78
+READY = b"ready\n"
+
+# How long requests and jobs under way may take once a role is told to stop.
+DRAIN_SECONDS = 20.0
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What the parent tells a role: the whole configuration and the sockets it has bound."""
+
+    config: Config
+    sockets: dict[str, int] = {}
+
+    def socket(self, name: str) -> socket.socket:
+        """The listening socket of that name, held open by the parent."""
+        return socket.socket(fileno=self.sockets[name])
+
+
+Run = Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]]
+
+
+def main(role: str, run: Run) -> None:
+    """Runs a role until it is told to stop: by SIGTERM, or by the end of its parent.
+
+    `run(orders, stop, ready)` serves until `stop` is set; it calls `ready` once it does.
+    """
+    log.configure(role)
+    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
+    try:
+        with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+            runner.run(_until_told(orders, run))
+    except ConfigError as error:
+        log.logger().error("the role cannot start", error=str(error))
+        sys.exit(EXIT_CONFIG)
+    except HoldfastError as error:
+        log.logger().error("the role ended", error=str(error))
+        sys.exit(1)
+
+
+async def _until_told(orders: Orders, run: Run) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():  # told twice: at once
+            os._exit(1)
+        stop.set()
+
+    def parent_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, told)
+    loop.add_signal_handler(signal.SIGINT, told)
+    # The parent never writes a second line; what becomes readable is its end.
+    loop.add_reader(sys.stdin.fileno(), parent_gone)
+    await run(orders, stop, _say_ready)
+    log.logger().info("stopped")
+
+
+def _say_ready() -> None:
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    log.logger().info("ready")

@@ -1,0 +1,65 @@
+"""The role `receive`: the public listener and its inbox. The one process that must never wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from archiver import clock
+from archiver.inbox.quarantine import Quarantine
+from archiver.inbox.sqlite import SqliteInbox
+from archiver.sqlite import require_safe_version
+from receiver.config import Config
+from receiver.listener import listening
+from receiver.peers import FailureLimit
+from receiver.public import public_app
+from receiver.readiness import Readiness
+from receiver.roles.process import DRAIN_SECONDS, Orders, main
+from receiver.signatures import DOITONG_HEADER, Verifier
+from receiver.webhook import Webhook
+
+
+def verifiers(config: Config) -> dict[str, Verifier]:
+    """The signature checks of every configured source; raises ConfigError for an empty secret."""
+    doitong = config.providers.doitong
+    return {"doitong": Verifier(DOITONG_HEADER, doitong.secrets)} if doitong else {}
+
+
+async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serves webhooks until told to stop, then answers those under way and closes the inbox."""
+    config = orders.config
+    require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
+    folder = config.catalog.inbox_folder
+    inbox, quarantine = SqliteInbox(folder / "receive.db"), Quarantine(folder / "quarantine.db")
+    await inbox.start()
+    await quarantine.start()
+    readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
+    webhook = Webhook(
+        verifiers=verifiers(config),
+        inbox=inbox,
+        quarantine=quarantine,
+        failures=FailureLimit(config.listen.failures_per_minute),
+        trusted_proxies=config.listen.proxies,
+        max_body_bytes=config.listen.max_body_bytes,
+        read_seconds=config.listen.read_seconds,
+        now=clock.now,
+        monotonic=clock.monotonic,
+    )
+    try:
+        async with listening(
+            public_app(webhook, readiness),
+            orders.socket("public"),
+            keepalive_seconds=config.listen.keepalive_seconds,
+            max_connections=config.listen.max_connections,
+            drain_seconds=DRAIN_SECONDS,
+        ):
+            ready()
+            await stop.wait()
+            readiness.drain()
+    finally:
+        await inbox.close()
+        await quarantine.close()
+
+
+if __name__ == "__main__":
+    main("receive", run)

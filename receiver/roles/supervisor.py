@@ -1,0 +1,190 @@
+"""The parent of a service: holds the listening sockets, starts the roles, and starts them again.
+
+Because the sockets are the parent's, a role may die and come back without one refused connection:
+who connects meanwhile waits in the kernel's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from archiver.clock import monotonic
+from archiver.errors import ConfigError, HoldfastError
+from archiver.log import logger
+from receiver.config import Config, host_and_port
+from receiver.roles.process import DRAIN_SECONDS, EXIT_CONFIG, READY, Orders
+
+# In this order: the listener that must not wait comes first, the one that reads comes last.
+ROLES = ("receive", "archive", "web")
+_LISTENER_OF = {"receive": "public", "web": "private"}
+
+_BACKOFF_SECONDS = 0.2
+_BACKOFF_CAP_SECONDS = 30.0
+# A role that lived this long had started well, so its death counts as the first.
+_HEALTHY_SECONDS = 60.0
+# More than the roles' own drain, less than the 30 s that service managers commonly grant.
+_KILL_AFTER_SECONDS = DRAIN_SECONDS + 5
+
+
+class RoleFailedError(HoldfastError):
+    """A role says that it can never start as things are; its log line says why."""
+
+
+class Supervisor:
+    """Runs some of the roles as processes of their own until told to stop."""
+
+    def __init__(
+        self, config: Config, roles: tuple[str, ...] = ROLES, *, stderr: TextIO | None = None
+    ) -> None:
+        unknown = set(roles) - set(ROLES)
+        if unknown:
+            raise ConfigError(f"no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}")
+        self._config = config
+        self._stderr = stderr  # where the roles' log lines go; None: where ours go
+        self._roles = tuple(role for role in ROLES if role in roles)
+        self._sockets: dict[str, socket.socket] = {}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._ready = {role: asyncio.Event() for role in self._roles}
+        self._stopping = False
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """`host:port` of each listener, as bound."""
+        return {name: _address(bound) for name, bound in self._sockets.items()}
+
+    def bind(self) -> None:
+        """Binds the listeners; raises ConfigError if an address is taken."""
+        for role in self._roles:
+            name = _LISTENER_OF.get(role)
+            if name is not None:
+                listen = getattr(self._config.listen, name)
+                self._sockets[name] = _bind(listen, f"listen.{name}")
+
+    async def run(self, stop: asyncio.Event, *, ready: Callable[[], None] = lambda: None) -> None:
+        """Keeps the roles running until `stop`; raises RoleFailedError if one never can."""
+        self._prepare_metrics()
+        keepers: list[asyncio.Task[None]] = []
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            for role in self._roles:
+                keepers.append(asyncio.create_task(self._keep(role), name=role))
+                waiting = asyncio.create_task(self._ready[role].wait())
+                await asyncio.wait(
+                    [waiting, stopping, *keepers], return_when=asyncio.FIRST_COMPLETED
+                )
+                waiting.cancel()
+            if not stop.is_set() and not any(keeper.done() for keeper in keepers):
+                ready()
+            await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self._end(keepers)
+
+    async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
+        self._stopping = True
+        for bound in self._sockets.values():
+            bound.close()
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.terminate()
+        _, late = await asyncio.wait(keepers, timeout=_KILL_AFTER_SECONDS)
+        for keeper in late:
+            logger().error("a role did not end in time and is killed", role=keeper.get_name())
+            self._processes[keeper.get_name()].kill()
+        await asyncio.gather(*keepers)
+
+    async def _keep(self, role: str) -> None:
+        """Starts a role, and again whenever it dies, each time waiting a little longer."""
+        backoff_seconds = _BACKOFF_SECONDS
+        while not self._told_to_stop():
+            began = monotonic()
+            status = await self._run_once(role)
+            if self._told_to_stop():
+                return
+            if status == EXIT_CONFIG:
+                raise RoleFailedError(f"the role {role} cannot start; its log line says why")
+            logger().error("a role died and is started again", role=role, status=status)
+            if monotonic() - began > _HEALTHY_SECONDS:
+                backoff_seconds = _BACKOFF_SECONDS
+            await asyncio.sleep(backoff_seconds)
+            backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
+
+    def _told_to_stop(self) -> bool:
+        return self._stopping
+
+    async def _run_once(self, role: str) -> int:
+        name = _LISTENER_OF.get(role)
+        sockets = {name: self._sockets[name].fileno()} if name else {}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"receiver.roles.{role}",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._stderr,
+            pass_fds=tuple(sockets.values()),
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder)},
+            # Ctrl-C is for the parent, which tells its roles in its own way.
+            start_new_session=True,
+        )
+        self._processes[role] = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        orders = Orders(config=self._config, sockets=sockets)
+        process.stdin.write(msgspec.json.encode(orders) + b"\n")
+        if await process.stdout.readline() == READY:
+            self._ready[role].set()
+        status = await process.wait()
+        process.stdin.close()
+        return status
+
+    @property
+    def _metrics_folder(self) -> Path:
+        return self._config.catalog.path.parent / "metrics"
+
+    def _prepare_metrics(self) -> None:
+        """Counts begin anew with the service; the files of dead processes would only add up."""
+        shutil.rmtree(self._metrics_folder, ignore_errors=True)
+        self._metrics_folder.mkdir(parents=True, exist_ok=True)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and Ctrl-C stop in order; the second one ends the process at once."""
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+
+
+def _bind(listen: str, name: str) -> socket.socket:
+    host, port = host_and_port(listen, name)
+    try:
+        bound = socket.create_server((host, port), family=_family(host), backlog=1024)
+    except OSError as error:
+        raise ConfigError(f"{name} = {listen!r} cannot be bound: {error.strerror}") from error
+    bound.set_inheritable(True)
+    return bound
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,75 @@
+"""The role `web`: the private listener. Its searches and readers slow nobody but itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from archiver import clock
+from archiver.blobs.opening import open_blob_store
+from archiver.catalog import CatalogReader
+from archiver.gauges import CatalogGauges
+from archiver.inbox.sqlite import SqliteInbox
+from archiver.sqlite import require_safe_version
+from archiver.web.api import ArchiveApi
+from receiver.access import guard
+from receiver.config import host_and_port
+from receiver.listener import listening
+from receiver.private import Remembered, private_app
+from receiver.readiness import Readiness
+from receiver.roles.process import DRAIN_SECONDS, Orders, main
+
+
+async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serves the archive until told to stop."""
+    config = orders.config
+    require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
+    inbox = SqliteInbox(config.catalog.inbox_folder / "web.db")
+    await inbox.start()
+    catalog = CatalogReader(config.catalog.path)
+    bucket = config.bucket
+    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+
+    async def prove() -> None:
+        await inbox.prove(clock.now())
+        await catalog.read(lambda tables: tables.deliveries.last_beat_at("archive"))
+
+    readiness = Readiness(prove, monotonic=clock.monotonic)
+    gauges = CatalogGauges(catalog, now=clock.now)
+
+    def metrics() -> bytes:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(gauges)
+        return generate_latest(registry)
+
+    host, _ = host_and_port(config.listen.private, "listen.private")
+    app = private_app(
+        api=ArchiveApi(catalog, blobs),
+        remembered=Remembered(inbox, now=clock.now),
+        readiness=readiness,
+        guard=guard(host, config.tokens),
+        metrics=metrics,
+    )
+    try:
+        async with listening(
+            app,
+            orders.socket("private"),
+            keepalive_seconds=config.listen.keepalive_seconds,
+            max_connections=config.listen.max_connections,
+            drain_seconds=DRAIN_SECONDS,
+        ):
+            ready()
+            await stop.wait()
+            readiness.drain()
+    finally:
+        await inbox.close()
+        await blobs.close()
+        catalog.close()
+
+
+if __name__ == "__main__":
+    main("web", run)

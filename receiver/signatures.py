@@ -1,0 +1,76 @@
+"""Is it really from the provider: `sha256=<hex HMAC-SHA256 of the raw body>`, any of our secrets.
+
+The verifier is total: whatever the headers and the body hold, the answer is a verdict with a
+reason and never an exception, because every exception here would be a stranger's to cause.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from archiver.errors import ConfigError
+
+# "X-Doitong-Signature: sha256=abc123..." (doitong-stable-diffusion, "Webhook security")
+DOITONG_HEADER = "X-Doitong-Signature"
+
+_WELL_FORMED = re.compile(rb"sha256=([0-9a-fA-F]{64})").fullmatch
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """`verified_by` is the label of the secret that matched, or None with the reason why not."""
+
+    verified_by: str | None
+    reason: str
+
+
+class Verifier:
+    """Checks one provider's signatures against its labelled secrets, so that secrets can rotate.
+
+    Raises ConfigError for no secret at all or an empty one: it would verify anything.
+    """
+
+    def __init__(self, header: str, secrets: Mapping[str, str]) -> None:
+        if not secrets:
+            raise ConfigError("no webhook secret is configured, so nothing could be verified")
+        for label, secret in secrets.items():
+            if not secret.strip():
+                raise ConfigError(f"the webhook secret labelled {label!r} is empty")
+        self._header = header.lower().encode()
+        # A keyed state is copied for each request, which is cheaper than keying afresh.
+        self._keyed = {
+            label: hmac.new(secret.encode(), digestmod="sha256")
+            for label, secret in secrets.items()
+        }
+
+    def verify(self, headers: Headers, body: bytes) -> Verdict:
+        """Verifies the wire's bytes against the one signature header of the wire."""
+        values = [value for name, value in headers if name.lower() == self._header]
+        if not values:
+            return _rejected("no signature header")
+        if len(values) > 1:
+            return _rejected("more than one signature header")
+        match = _WELL_FORMED(values[0].strip())
+        if match is None:
+            return _rejected("the signature is not sha256=<64 hex digits>")
+        claimed = bytes.fromhex(match[1].decode("ascii"))
+        for label, keyed in self._keyed.items():
+            signer = keyed.copy()
+            signer.update(body)
+            if hmac.compare_digest(signer.digest(), claimed):
+                return Verdict(verified_by=label, reason="")
+        return _rejected("the signature matches none of our secrets")
+
+
+def sign(secret: str, body: bytes) -> str:
+    """The header's value for `body`, as the provider would send it."""
+    return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
+
+
+def _rejected(reason: str) -> Verdict:
+    return Verdict(verified_by=None, reason=reason)

@@ -1,0 +1,148 @@
+"""One webhook: read, verify, record, reply. Nothing is decoded, parsed or fetched here.
+
+Every answer says whether sending the same again could succeed: 5xx and 429 ask for it, 401, 404
+and 413 allow it once somebody has mended something, 400 cannot. There is no other way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiohttp import web
+
+from archiver.errors import InboxUnavailableError
+from archiver.inbox import InboxWriter, NewDelivery, Recorded
+from archiver.inbox.quarantine import Quarantine, Rejected
+from archiver.log import logger
+from archiver.metrics import INBOX_COMMIT_SECONDS, WEBHOOKS
+from archiver.models import Heard
+from receiver.peers import FailureLimit, Network, caller
+from receiver.signatures import Verifier
+
+RETRY_AFTER_SECONDS = 5
+
+# What a header may hold that nobody who reads an inbox should be able to use.
+_SECRET_HEADERS = frozenset(
+    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"x-amz-security-token"}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """The handler of `POST /webhooks/{source}`."""
+
+    verifiers: Mapping[str, Verifier]
+    inbox: InboxWriter
+    quarantine: Quarantine
+    failures: FailureLimit
+    trusted_proxies: tuple[Network, ...]
+    max_body_bytes: int
+    read_seconds: float
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answers one webhook; the answers are the table in the README."""
+        source = request.match_info["source"]
+        verifier = self.verifiers.get(source)
+        if verifier is None:
+            # A stranger's word must not become a metric's label.
+            return _answer("unknown", 404, "unknown source")
+        peer = self._caller(request)
+        wait_seconds = self.failures.retry_after_seconds(peer, self.monotonic())
+        if wait_seconds is not None:
+            return _answer(source, 429, "too many wrong requests", retry_after=wait_seconds)
+        body = await self._read(source, request)
+        if isinstance(body, web.Response):
+            return body
+        verdict = verifier.verify(request.raw_headers, body)
+        if verdict.verified_by is None:
+            return self._reject(request, source, peer, body, verdict.reason)
+        return await self._record(request, source, peer, body, verdict.verified_by)
+
+    def _caller(self, request: web.Request) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        return caller(request.remote or "", forwarded, self.trusted_proxies)
+
+    async def _read(self, source: str, request: web.Request) -> bytes | web.Response:
+        """The wire's bytes, or the answer to a body that cannot be had."""
+        too_large = f"the body is larger than {self.max_body_bytes} bytes"
+        if request.content_length is not None and request.content_length > self.max_body_bytes:
+            return _answer(source, 413, too_large, close=True)
+        try:
+            async with asyncio.timeout(self.read_seconds):
+                body = await request.read()
+        except TimeoutError:
+            return _answer(source, 408, "the body came too slowly", close=True)
+        except web.HTTPRequestEntityTooLarge:
+            return _answer(source, 413, too_large, close=True)
+        except (web.RequestPayloadError, ConnectionError, ValueError):
+            return _answer(source, 400, "the body is broken", close=True)
+        if not body:
+            return _answer(source, 400, "the body is empty")
+        return body
+
+    def _reject(
+        self, request: web.Request, source: str, peer: str, body: bytes, reason: str
+    ) -> web.Response:
+        self.failures.failed(peer, self.monotonic())
+        self.quarantine.offer(
+            Rejected(
+                source=source,
+                path_token="",
+                received_at=self.now(),
+                peer=peer,
+                reason=reason,
+                headers=_without_secrets(request.raw_headers),
+                body=body,
+            )
+        )
+        return _answer(source, 401, reason)
+
+    async def _record(
+        self, request: web.Request, source: str, peer: str, body: bytes, verified_by: str
+    ) -> web.Response:
+        began = self.monotonic()
+        delivery = NewDelivery(
+            source=source,
+            heard=Heard.PUSHED,
+            path_token="",
+            received_at=self.now(),
+            peer=peer,
+            verified_by=verified_by,
+            headers=_without_secrets(request.raw_headers),
+            body=body,
+        )
+        try:
+            recorded = await self.inbox.append(delivery)
+        except InboxUnavailableError as error:
+            logger().error("a delivery was refused", source=source, error=str(error))
+            return _answer(source, 503, "not stored, try again", retry_after=RETRY_AFTER_SECONDS)
+        INBOX_COMMIT_SECONDS.observe(self.monotonic() - began)
+        if recorded is Recorded.DUPLICATE:
+            return _answer(source, 200, "known already")
+        return _answer(source, 202, "stored")
+
+
+def _without_secrets(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    if not any(name.lower() in _SECRET_HEADERS for name, _ in headers):
+        return headers
+    return tuple(
+        (name, b"(cut out)" if name.lower() in _SECRET_HEADERS else value)
+        for name, value in headers
+    )
+
+
+def _answer(
+    source: str, status: int, text: str, *, retry_after: int | None = None, close: bool = False
+) -> web.Response:
+    WEBHOOKS.labels(source, str(status)).inc()
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
+    response = web.Response(status=status, text=text + "\n", headers=headers)
+    if close:
+        # What is left of the body must not be read as the next request.
+        response.force_close()
+    return response
