@@ -15,6 +15,10 @@ class InboxUnavailableError(HoldfastError):
     """A delivery could not be committed: our fault, and the sender should try again."""
 
 
+class UnreadableError(HoldfastError):
+    """An authentic delivery that we do not understand: it is kept, and a fix can read it again."""
+
+
 class CatalogUnavailableError(HoldfastError):
     """The catalog could not commit: our fault, and trying again helps once the disk does."""
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.deliveries import Replay
-from archiver.errors import CatalogUnavailableError
+from archiver.errors import CatalogUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
 from archiver.ledger import keep
 from archiver.lifecycle import merge
@@ -23,7 +23,6 @@ from archiver.metrics import ABSORBED
 from archiver.models import Delivery, DeliveryRef, Observation
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
-from receiver.providers.base import UnreadableError
 
 BATCH = 200
 POLL_SECONDS = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from receiver.providers.base import UnreadableError
+from archiver.errors import UnreadableError
 
 # A webhook of 1 MiB that inflates beyond this is a bomb, not a message.
 MAX_DECODED_BYTES = 8 << 20

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from archiver.errors import InboxUnavailableError
+from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
 from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
 from archiver.links import url_sha256
 from archiver.models import Delivery, DeliveryRef, Link
 from archiver.sqlite import Error
 from receiver.providers import observations
-from receiver.providers.base import UnreadableError
 
 
 class Inboxes:

@@ -9,12 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from archiver.errors import InboxUnavailableError
+from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxWriter, NewDelivery, Recorded
 from archiver.models import Heard
 from archiver.web.api import ArchiveApi, problem, problems
 from receiver.providers import PROVIDERS
-from receiver.providers.base import UnreadableError
 from receiver.readiness import Readiness
 
 MAX_REQUEST_BYTES = 1 << 20

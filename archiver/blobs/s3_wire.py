@@ -69,11 +69,8 @@ class SignedRequests:
 
         Raises BucketError for any other, after a few attempts if it may pass.
         """
-        response = await self._insist(method, url, good, headers or {}, body)
-        try:
+        async with await self._insist(method, url, good, headers or {}, body) as response:
             yield response
-        finally:
-            response.release()
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -94,8 +91,8 @@ class SignedRequests:
                 response = await self._send(method, url, headers, body)
                 if response.status in good:
                     return response
-                code = error_code(await response.content.read(_ERROR_DOCUMENT_BYTES))
-                response.close()
+                async with response:
+                    code = error_code(await response.content.read(_ERROR_DOCUMENT_BYTES))
             except (aiohttp.ClientError, OSError) as error:
                 trouble = type(error).__name__
                 continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from archiver.errors import UnreadableError
 from archiver.models import Delivery, Observation
 from receiver.decoding import decoded
-from receiver.providers.base import Provider, UnreadableError
+from receiver.providers.base import Provider
 from receiver.providers.doitong import DOITONG
 
 PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (DOITONG,)}

@@ -5,12 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Protocol
 
-from archiver.errors import HoldfastError
 from archiver.models import Heard, Observation
-
-
-class UnreadableError(HoldfastError):
-    """An authentic delivery that we do not understand: it is kept, and a fix can read it again."""
 
 
 class Provider(Protocol):

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from archiver.errors import UnreadableError
 from archiver.models import (
     Failure,
     FailureClass,
@@ -23,7 +24,6 @@ from archiver.models import (
     SlotObservation,
 )
 from archiver.redact import redact
-from receiver.providers.base import UnreadableError
 
 # Only `processing` and `completed` are documented; its polling loop takes anything that is not
 # `processing` for final. So the words of its neighbours are understood too.
