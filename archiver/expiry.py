@@ -31,7 +31,8 @@ def expires_at(url: str) -> datetime | None:
     """
     query = url.partition("#")[0].partition("?")[2]
     parameters = {name.lower(): value for name, value in reversed(parse_qsl(query))}
-    moments = (_moment(family, parameters) for family in FAMILIES)
+    spoken = [family for family in FAMILIES if family.says[0] in parameters]
+    moments = (_moment(family, parameters) for family in spoken)
     return min((moment for moment in moments if moment is not None), default=None)
 
 

@@ -164,7 +164,7 @@ def _with_slots(
     generation: Generation, observation: Observation, heard_in: DeliveryRef, assumed: datetime
 ) -> Generation:
     slots = {slot.index: slot for slot in generation.slots}
-    for index in range(min(generation.params.samples or 1, MAX_SLOTS)):
+    for index in range(min(max(generation.params.samples or 1, 1), MAX_SLOTS)):
         slots.setdefault(index, Slot(index=index))
     for seen in observation.slots:
         slot = slots.get(seen.index) or Slot(index=seen.index)

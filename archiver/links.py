@@ -23,7 +23,8 @@ def public_part(url: str) -> tuple[str, str]:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "", ""
-    return f"{parts.scheme}://{host}{port}{parts.path}", host
+    place = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{place}{port}{parts.path}", host
 
 
 def link(url: str, *, heard_in: DeliveryRef, expires_at: datetime) -> Link:

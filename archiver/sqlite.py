@@ -22,7 +22,13 @@ else:
 Connection = sqlite3.Connection
 Error = sqlite3.Error
 # Faults of one statement's data, not of the disk: they say nothing about the statements beside it.
-DATA_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+# InterfaceError is the older drivers' word, pysqlite3's too, for a value that cannot be bound.
+DATA_FAULTS = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+)
 
 # sqlite.org/wal.html#walresetbug: 3.7.0 to 3.51.2 can corrupt a database in WAL mode.
 SAFE_VERSION = (3, 51, 3)

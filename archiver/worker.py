@@ -88,8 +88,7 @@ class Worker:
             heartbeat.cancel()
 
     async def _claim(self) -> None:
-        free = {kind: bench.slots - self._count(kind) for kind, bench in self._benches.items()}
-        busy = {kind: self._busy_hosts(kind, bench) for kind, bench in self._benches.items()}
+        room = {kind: self._room(kind, bench) for kind, bench in self._benches.items()}
         now = self._now()
 
         def claim(tables: Tables) -> list[Job]:
@@ -97,15 +96,15 @@ class Worker:
             tables.jobs.recover(now=now)
             return [
                 job
-                for kind, slots in free.items()
-                if slots > 0
+                for kind, (limit, busy_hosts) in room.items()
+                if limit > 0
                 for job in tables.jobs.claim(
                     kind,
-                    limit=min(slots, self._benches[kind].per_host),
+                    limit=limit,
                     worker=self._name,
                     lease_seconds=LEASE_SECONDS,
                     now=now,
-                    busy_hosts=busy[kind],
+                    busy_hosts=busy_hosts,
                 )
             ]
 
@@ -117,12 +116,16 @@ class Worker:
         if jobs:
             self._wake.set()  # there may be more where these came from
 
-    def _count(self, kind: JobKind) -> int:
-        return sum(job.kind is kind for job in self._running.values())
+    def _room(self, kind: JobKind, bench: Bench) -> tuple[int, list[str]]:
+        """How many more may be claimed at once, and of which hosts none.
 
-    def _busy_hosts(self, kind: JobKind, bench: Bench) -> list[str]:
-        hosts = Counter(job.host for job in self._running.values() if job.kind is kind and job.host)
-        return [host for host, count in hosts.items() if count >= bench.per_host]
+        A claim does not count hosts, so it is no larger than what the fullest of them may take.
+        """
+        hosts = [job.host for job in self._running.values() if job.kind is kind]
+        counts = Counter(host for host in hosts if host)
+        busy = [host for host, count in counts.items() if count >= bench.per_host]
+        fullest = max((count for count in counts.values() if count < bench.per_host), default=0)
+        return min(bench.slots - len(hosts), bench.per_host - fullest), busy
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._running[task]

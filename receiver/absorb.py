@@ -7,7 +7,7 @@ understood is set aside with the reason and never stops those behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,7 @@ from archiver.lifecycle import merge
 from archiver.log import logger
 from archiver.metrics import ABSORBED
 from archiver.models import Delivery, DeliveryRef, Observation
+from archiver.redact import redact
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
 
@@ -92,46 +93,50 @@ class Absorb:
             return
         understood = [_understand(delivery) for delivery in batch]
         try:
-            await self._commit(understood)
+            await self._commit(understood, partial(_advance, batch[-1].ref))
         except CatalogUnavailableError:
             raise
         except Exception:
             # One of them breaks a rule that parsing could not see: find it, let the others by.
             for one in understood:
-                await self._commit_alone(one)
+                await self._commit_alone(one, partial(_advance, one.delivery.ref))
         self._positions[inbox.uuid] = batch[-1].ref.position
 
-    async def _commit_alone(self, one: Understood) -> None:
+    async def _commit_alone(self, one: Understood, done: Callable[[Tables], None]) -> None:
         try:
-            await self._commit([one])
+            await self._commit([one], done)
         except CatalogUnavailableError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = redact(f"{type(error).__name__}: {error}")
             logger().error("a delivery could not be merged", **_named(one.delivery), error=reason)
-            await self._commit([Understood(delivery=one.delivery, unreadable=reason)])
+            await self._commit([Understood(delivery=one.delivery, unreadable=reason)], done)
 
-    async def _commit(self, understood: Sequence[Understood]) -> None:
+    async def _commit(
+        self, understood: Sequence[Understood], done: Callable[[Tables], None]
+    ) -> None:
+        """Commits the effect of deliveries together with the note that it is done."""
         now = self._now()
 
         def apply(tables: Tables) -> None:
             for one in understood:
                 _apply(tables, one, now)
-            for ref in _last_of_each(understood):
-                tables.deliveries.advance(ref.inbox, ref.position)
+            done(tables)
 
         await self._catalog.write(apply)
         for one in understood:
             ABSORBED.labels("unparsed" if one.unreadable else "understood").inc()
 
     async def _replays(self) -> int:
-        """What somebody asked to be read again goes first; it bypasses every position."""
+        """What somebody asked to be read again goes first, and moves no position."""
         replays = await self._catalog.write(lambda tables: tables.deliveries.replays(limit=BATCH))
         for replay in replays:
             delivery = self._inboxes.get(replay.ref)
-            if delivery is not None:
-                await self._commit_alone(_understand(delivery))
-            await self._catalog.write(partial(_strike_off, replay))
+            done = partial(_strike_off, replay)
+            if delivery is None:
+                await self._catalog.write(done)
+            else:
+                await self._commit_alone(_understand(delivery), done)
         return len(replays)
 
 
@@ -142,7 +147,7 @@ def _understand(delivery: Delivery) -> Understood:
         reason = str(error)
     except Exception as error:
         # A parser that raises anything else has a bug; the delivery is kept until it is mended.
-        reason = f"a fault of the parser: {type(error).__name__}: {error}"
+        reason = redact(f"a fault of the parser: {type(error).__name__}: {error}")
     logger().error("a delivery could not be understood", **_named(delivery), error=reason)
     return Understood(delivery=delivery, unreadable=reason)
 
@@ -165,13 +170,12 @@ def _apply(tables: Tables, one: Understood, now: datetime) -> None:
         tables.deliveries.observed(delivery, kept.key, observation.state.value)
 
 
+def _advance(ref: DeliveryRef, tables: Tables) -> None:
+    tables.deliveries.advance(ref.inbox, ref.position)
+
+
 def _strike_off(replay: Replay, tables: Tables) -> None:
     tables.deliveries.replayed(replay)
-
-
-def _last_of_each(understood: Sequence[Understood]) -> Iterator[DeliveryRef]:
-    last = {one.delivery.ref.inbox: one.delivery.ref for one in understood}
-    yield from last.values()
 
 
 def _named(delivery: Delivery) -> dict[str, object]:

@@ -33,7 +33,7 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
             return await handler(request)
         if not tokens:
             # A page in the operator's browser may know our port, but not speak for our name.
-            if (request.url.host or "") not in _LOCAL_NAMES:
+            if _asked_for(request) not in _LOCAL_NAMES:
                 return problem(403, "without tokens, only requests to localhost are answered")
             return await handler(request)
         scope = "read" if request.method in ("GET", "HEAD") else "write"
@@ -47,6 +47,14 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
         return await handler(request)
 
     return check
+
+
+def _asked_for(request: web.Request) -> str | None:
+    """The host that the request names; None if what it names is none."""
+    try:
+        return request.url.host
+    except ValueError:
+        return None
 
 
 def _token(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:

@@ -81,6 +81,10 @@ class Doitong(Section, frozen=True):
     def __repr__(self) -> str:
         return f"Doitong(secrets={sorted(self.secrets)}, download_hosts={self.download_hosts})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What rich may show; msgspec's own would hide nothing."""
+        return [("secrets", sorted(self.secrets)), ("download_hosts", self.download_hosts)]
+
 
 class Providers(Section, frozen=True):
     """The providers that are received from; a missing table means: not from this one."""
@@ -175,7 +179,7 @@ def from_json(text: bytes) -> Config:
 def host_and_port(listen: str, name: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port` taken apart; raises ConfigError."""
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
         raise ConfigError(f"{name} = {listen!r} is not host:port")
     return host.strip("[]"), int(port)
 

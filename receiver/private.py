@@ -80,7 +80,7 @@ def private_app(
         [
             *api.routes(),
             *readiness.routes(),
-            web.put("/api/v1/generations/{provider}/{id}", remembered.put),
+            web.put("/api/v1/generations/{provider}/{id:[^/]+}", remembered.put),
             web.get("/metrics", show_metrics),
         ]
     )

@@ -24,13 +24,15 @@ from archiver.clock import now
 from archiver.errors import BucketError
 
 _PIECE_BYTES = 2**20
-_KEYS_PER_STEP = 1000
+_KEYS_PER_STEP = 256
 # No put lasts as long; what is older was left by a process that died.
 _UNFINISHED_SECONDS = 24 * 3600
 _ADVICE = {
     errno.EACCES: "let the user that runs holdfast write there (chown)",
+    errno.EEXIST: "move the file that is in the way, or set bucket.url to another folder",
     errno.EDQUOT: "raise the quota or free some space",
     errno.ENOSPC: "free some space or put bucket.url on a larger disk",
+    errno.ENOTDIR: "move the file that is in the way, or set bucket.url to another folder",
     errno.EPERM: "use a file system with hard links, and let holdfast's user write there (chown)",
     errno.EROFS: "mount the disk for writing",
 }
@@ -111,11 +113,8 @@ class FolderBlobs:
         """Do blocking work in a thread; whatever the disk says becomes a BucketError."""
         try:
             return await asyncio.to_thread(work, *args, **kwargs)
-        except FileNotFoundError as error:
-            raise BucketError(f"there is no {error.filename}") from error
         except OSError as error:
-            advice = _ADVICE.get(error.errno or 0, "see whether the disk is well (dmesg)")
-            raise BucketError(f"{self._root}: {error.strerror}; {advice}") from error
+            raise BucketError(complaint(self._root, error)) from error
 
     async def _fill(self, file: BinaryIO, body: Body) -> None:
         pending: list[bytes] = []
@@ -208,6 +207,14 @@ class FolderBlobs:
             with suppress(FileNotFoundError):  # another process may be finishing its own
                 if path in (probe, Path(file.name)) or path.stat().st_mtime < oldest:
                     path.unlink()
+
+
+def complaint(root: Path, error: OSError) -> str:
+    """The sentence for what the disk said, and what to do about it."""
+    if error.errno == errno.ENOENT:
+        return f"there is no {error.filename}"
+    advice = _ADVICE.get(error.errno or 0, "see whether the disk is well (`dmesg`)")
+    return f"{root}: {error.strerror}; {advice}"
 
 
 def _discard(file: BinaryIO) -> None:

@@ -10,10 +10,10 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from archiver.blobs import BlobHead, Put, is_key, require_key
-from archiver.blobs.s3_answers import complaint
+from archiver.blobs.s3_answers import NO_CREDENTIALS, complaint
 from archiver.blobs.s3_wire import SignedRequests
 from archiver.body import Body
 from archiver.errors import BucketError, ConfigError
@@ -56,7 +56,7 @@ class S3Blobs:
             raise ConfigError(f"bucket {bucket} cannot be opened: {error}") from error
         server = self._client.meta.endpoint_url
         self._endpoint = None if _is_aws(server) else server
-        self._base_url = _base_url(server, bucket)
+        self._base_url = bucket_url(server, bucket)
         self._requests = SignedRequests(
             bucket=bucket,
             endpoint=self._endpoint,
@@ -170,7 +170,11 @@ class S3Blobs:
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             code = error.response["Error"]["Code"]
-            raise BucketError(complaint(self._bucket, self._endpoint, status, code)) from None
+            raise BucketError(
+                complaint(self._bucket, self._endpoint, error.operation_name, status, code)
+            ) from None
+        except NoCredentialsError:
+            raise BucketError(NO_CREDENTIALS) from None
         except BotoCoreError as error:
             raise BucketError(
                 f"bucket {self._bucket} gave no good answer ({type(error).__name__}): "
@@ -191,7 +195,7 @@ def _is_aws(server: str) -> bool:
     return (urlsplit(server).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def _base_url(server: str, bucket: str) -> str:
+def bucket_url(server: str, bucket: str) -> str:
     """Where keys begin: by host at AWS, by path elsewhere and where a dot would break the
     certificate."""
     if not _is_aws(server) or "." in bucket:

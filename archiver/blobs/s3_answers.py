@@ -21,7 +21,7 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": _REGION,
     "ExpiredToken": "renew the session's credentials, for instance with `aws sso login`",
     "InvalidAccessKeyId": _CREDENTIALS,
-    "NoSuchBucket": "create it",
+    "NoSuchKey": "it was taken away by somebody else",
     "NotImplemented": "use a server that knows conditional writes (If-None-Match)",
     "PermanentRedirect": _REGION,
     "RequestTimeTooSkewed": "set this machine's clock right: `timedatectl set-ntp true`",
@@ -43,11 +43,11 @@ def is_passing(status: int, code: str) -> bool:
     return status in _PASSING_STATUSES or code in _PASSING_CODES
 
 
-def complaint(bucket: str, endpoint: str | None, status: int, code: str) -> str:
-    """The sentence for a refusal: what was answered, and what to do about it."""
+def complaint(bucket: str, endpoint: str | None, asked: str, status: int, code: str) -> str:
+    """The sentence for a refusal of what was `asked`, and what to do about it."""
     code = code or _CODE_OF_STATUS.get(status, "")
     advice = _ADVICE.get(code, "see the server's documentation of this answer")
     if code == "NoSuchBucket":
-        at = f" --endpoint-url {endpoint}" if endpoint else ""
-        advice = f"create it with `aws s3 mb s3://{bucket}{at}`"
-    return f"bucket {bucket} answered {status} {code}".rstrip() + f": {advice}"
+        server = f" --endpoint-url {endpoint}" if endpoint else ""
+        advice = f"create it with `aws s3 mb s3://{bucket}{server}`"
+    return f"bucket {bucket} answered {asked} with {status} {code}".rstrip() + f": {advice}"

@@ -97,7 +97,10 @@ class SignedRequests:
                 trouble = type(error).__name__
                 continue
             if not is_passing(response.status, code):
-                raise BucketError(complaint(self._bucket, self._endpoint, response.status, code))
+                asked = f"{method} {URL(url).path}"
+                raise BucketError(
+                    complaint(self._bucket, self._endpoint, asked, response.status, code)
+                )
             trouble = f"{response.status} {code}".strip()
         raise BucketError(
             f"bucket {self._bucket} gave no good answer in {_ATTEMPTS} attempts ({trouble}): "

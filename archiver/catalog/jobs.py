@@ -84,10 +84,11 @@ class Jobs:
         )
 
     def cancel(self, kind: JobKind, subject: int, *, now: datetime) -> None:
-        """Takes back a job that nobody has begun."""
+        """Takes back a job that waits; one that was tried and is held waits for a person."""
         self._connection.execute(
             "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?"
-            " WHERE kind=? AND subject=? AND state IN ('available', 'scheduled', 'held')",
+            " WHERE kind=? AND subject=?"
+            " AND (state IN ('available', 'scheduled') OR state='held' AND attempts=0)",
             (to_millis(now), kind.value, subject),
         )
 
@@ -119,8 +120,9 @@ class Jobs:
                     *busy_hosts,
                     limit - len(claimed),
                 ),
-            ).fetchall()
-            claimed += [_from_row(row) for row in rows]
+            )
+            # RETURNING keeps no order of its own.
+            claimed += sorted(map(_from_row, rows), key=_urgency)
         return claimed
 
     def heartbeat(self, jobs: Iterable[Job], *, lease_seconds: float, now: datetime) -> None:
@@ -222,6 +224,10 @@ class Jobs:
             " AND state IN ('available', 'scheduled', 'running')"
         ).fetchone()
         return from_millis(deadline_at)
+
+
+def _urgency(job: Job) -> tuple[int, int]:
+    return to_millis(job.deadline_at) or 0, job.id
 
 
 def _from_row(row: tuple[Any, ...]) -> Job:

@@ -127,7 +127,7 @@ class Incoming:
             except (aiohttp.ClientError, OSError) as error:
                 raise _trouble(host, error) from None
             if not chunk:
-                break
+                return
             waited_seconds += monotonic() - asked_at
             received_bytes += len(chunk)
             if received_bytes > policy.max_bytes:
@@ -144,10 +144,7 @@ class Incoming:
 
 
 class _AddressRefusedError(OSError):
-    # All alike, so that a name whose every address is refused is told from one that is half
-    # refused and half down: the connector raises the first error only if all read the same.
-    def __str__(self) -> str:
-        return "address refused"
+    """An OSError, so that the connector goes on to the name's next address, which may be public."""
 
 
 def _accept(response: aiohttp.ClientResponse, policy: EgressPolicy) -> Incoming:
@@ -177,7 +174,7 @@ def _trouble(host: str | None, error: Exception) -> FetchError:
     ):
         return FetchError(
             Fault.FORBIDDEN,
-            f"{host} is at an address inside a private network; "
+            f"{host} is at an address that is not public; "
             "if that is meant, add its network to egress.allow_cidrs",
         )
     if isinstance(error, aiohttp.InvalidURL):

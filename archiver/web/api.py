@@ -30,7 +30,7 @@ class ArchiveApi:
     def routes(self) -> list[web.RouteDef]:
         """What to mount."""
         return [
-            web.get("/api/v1/generations/{provider}/{id}", self._generation),
+            web.get("/api/v1/generations/{provider}/{id:[^/]+}", self._generation),
             web.get("/api/v1/assets", self._search),
             web.get("/api/v1/assets/{number:[0-9]{1,18}}", self._asset),
             web.get("/api/v1/assets/{number:[0-9]{1,18}}/content", self._content),
@@ -48,9 +48,9 @@ class ArchiveApi:
 
     async def _search(self, request: web.Request) -> web.Response:
         limit, cursor = request.query.get("limit", "50"), request.query.get("cursor", "")
-        if not limit.isdigit() or not 1 <= int(limit) <= MAX_LIMIT:
+        if not _is_number(limit) or not 1 <= int(limit) <= MAX_LIMIT:
             return problem(400, f"limit must be a number from 1 to {MAX_LIMIT}")
-        if cursor and not (cursor.isdigit() and len(cursor) <= 18):
+        if cursor and not _is_number(cursor):
             return problem(400, "cursor must be one that a page of this search gave")
         words = request.query.get("q", "")
 
@@ -101,8 +101,9 @@ class ArchiveApi:
         response = web.StreamResponse(headers=headers)
         async with self._blobs.read(asset.blob_key) as chunks:
             await response.prepare(request)
-            async for chunk in chunks:
-                await response.write(chunk)
+            if request.method != "HEAD":  # aiohttp would write what it is given
+                async for chunk in chunks:
+                    await response.write(chunk)
         await response.write_eof()
         return response
 
@@ -129,6 +130,11 @@ def problem(status: int, detail: str) -> web.Response:
 
 def _json(value: Any) -> web.Response:
     return web.Response(body=_encode(value), content_type="application/json")
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is one that SQLite can hold."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _why_absent(hit: Hit | None) -> str:

@@ -16,7 +16,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from archiver import clock, log
-from archiver.errors import HoldfastError
+from archiver.errors import ConfigError, HoldfastError
 from archiver.models import SlotState
 from receiver.commands.demo_cases import CASES, Case
 from receiver.commands.output import STATE_STYLES, console, one_line, table
@@ -67,7 +67,10 @@ class DemoFailedError(HoldfastError):
 )
 def command(once: bool, folder: Path) -> None:
     """Run the service with a simulated provider; watch a dozen webhooks become pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--data {folder} cannot be made: {error.strerror}") from error
     asyncio.run(_demo(folder.absolute(), once=once))
 
 

@@ -21,7 +21,9 @@ from receiver.commands.output import (
 @click.command()
 @click.argument("words", nargs=-1)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--cursor", type=int, help="Continue below this archive number.")
+@click.option(
+    "--cursor", type=click.IntRange(0, (1 << 63) - 1), help="Continue below this archive number."
+)
 @json_option
 @click.pass_obj
 def command(

@@ -50,7 +50,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Send one webhook, signed as Doitong signs, to URL; exit code 0 only for a 2xx answer."""
-    secret = secret_file.read_text().strip() if secret_file else _configured_secret(file.load())
+    secret = _secret_in(secret_file) if secret_file else _configured_secret(file.load())
     now = clock.now().astimezone(UTC)
     wire = body.read() if body else _webhook(generation_id or _new_id(), status, link, now)
     answer_status, answer_text = asyncio.run(_post(url, wire, sign(secret, wire)))
@@ -60,6 +60,13 @@ def command(
         click.echo(f"{answer_status} {answer_text.strip()}")
     if not 200 <= answer_status < 300:
         raise SystemExit(1)
+
+
+def _secret_in(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--secret-file {file} cannot be read as text") from error
 
 
 def _configured_secret(config: Config) -> str:

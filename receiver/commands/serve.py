@@ -10,8 +10,8 @@ from archiver import log
 from archiver.errors import ConfigError
 from receiver.cli import ConfigFile
 from receiver.config import Config
-from receiver.roles.receive import verifiers
 from receiver.roles.supervisor import ROLES, Supervisor, stop_on_signals
+from receiver.sources import verifiers
 
 NO_PROVIDER = """no provider is configured, so there is nothing to receive. Put into holdfast.toml:
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from archiver.errors import ConfigError
 from receiver.config import host_and_port
 from receiver.roles.supervisor import stop_on_signals
 from receiver.simulator import FAULTS, Simulator
@@ -24,8 +25,11 @@ from receiver.simulator import FAULTS, Simulator
 )
 def command(listen: str, secret_file: Path) -> None:
     """Run a provider to practise against: Doitong's endpoints, a CDN, webhooks and faults."""
-    secret = secret_file.read_text().strip().encode()
-    asyncio.run(_simulate(listen, secret))
+    secret = secret_file.read_bytes().strip()
+    try:
+        asyncio.run(_simulate(listen, secret))
+    except OSError as error:
+        raise ConfigError(f"--listen = {listen!r} cannot be bound: {error.strerror}") from error
 
 
 async def _simulate(listen: str, secret: bytes) -> None:

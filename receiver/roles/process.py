@@ -49,6 +49,8 @@ Run = Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]]
 def main(role: str, run: Run) -> None:
     """Runs a role until it is told to stop: by SIGTERM, or by the end of its parent.
 
+    A parent that ends while the role is stopping was told twice, so the role ends at once.
+
     `run(orders, stop, ready)` serves until `stop` is set; it calls `ready` once it does.
     """
     log.configure(role)
@@ -68,17 +70,15 @@ async def _until_told(orders: Orders, run: Run) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def told() -> None:
-        if stop.is_set():  # told twice: at once
+    def parent_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        if stop.is_set():
             os._exit(1)
         stop.set()
 
-    def parent_gone() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        stop.set()
-
-    loop.add_signal_handler(signal.SIGTERM, told)
-    loop.add_signal_handler(signal.SIGINT, told)
+    # Once or often: a service manager may tell every process, and then our parent tells us too.
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
     # The parent never writes a second line; what becomes readable is its end.
     loop.add_reader(sys.stdin.fileno(), parent_gone)
     await run(orders, stop, _say_ready)

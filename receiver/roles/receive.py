@@ -9,20 +9,13 @@ from archiver import clock
 from archiver.inbox.quarantine import Quarantine
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
-from receiver.config import Config
 from receiver.listener import listening
 from receiver.peers import FailureLimit
 from receiver.public import public_app
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
-from receiver.signatures import DOITONG_HEADER, Verifier
+from receiver.sources import verifiers
 from receiver.webhook import Webhook
-
-
-def verifiers(config: Config) -> dict[str, Verifier]:
-    """The signature checks of every configured source; raises ConfigError for an empty secret."""
-    doitong = config.providers.doitong
-    return {"doitong": Verifier(DOITONG_HEADER, doitong.secrets)} if doitong else {}
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:

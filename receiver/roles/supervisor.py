@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -55,7 +56,7 @@ class Supervisor:
         self._sockets: dict[str, socket.socket] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ready = {role: asyncio.Event() for role in self._roles}
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -91,7 +92,7 @@ class Supervisor:
             await self._end(keepers)
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
-        self._stopping = True
+        self._stopping.set()
         for bound in self._sockets.values():
             bound.close()
         for process in self._processes.values():
@@ -106,21 +107,19 @@ class Supervisor:
     async def _keep(self, role: str) -> None:
         """Starts a role, and again whenever it dies, each time waiting a little longer."""
         backoff_seconds = _BACKOFF_SECONDS
-        while not self._told_to_stop():
+        while not self._stopping.is_set():
             began = monotonic()
             status = await self._run_once(role)
-            if self._told_to_stop():
+            if self._stopping.is_set():
                 return
             if status == EXIT_CONFIG:
                 raise RoleFailedError(f"the role {role} cannot start; its log line says why")
             logger().error("a role died and is started again", role=role, status=status)
             if monotonic() - began > _HEALTHY_SECONDS:
                 backoff_seconds = _BACKOFF_SECONDS
-            await asyncio.sleep(backoff_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
-
-    def _told_to_stop(self) -> bool:
-        return self._stopping
 
     async def _run_once(self, role: str) -> int:
         name = _LISTENER_OF.get(role)
@@ -138,6 +137,8 @@ class Supervisor:
             start_new_session=True,
         )
         self._processes[role] = process
+        if self._stopping.is_set():  # while it was being started
+            process.terminate()
         assert process.stdin is not None
         assert process.stdout is not None
         orders = Orders(config=self._config, sockets=sockets)
@@ -154,8 +155,15 @@ class Supervisor:
 
     def _prepare_metrics(self) -> None:
         """Counts begin anew with the service; the files of dead processes would only add up."""
-        shutil.rmtree(self._metrics_folder, ignore_errors=True)
-        self._metrics_folder.mkdir(parents=True, exist_ok=True)
+        folder = self._metrics_folder
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{folder.parent} cannot hold the archive: {error.strerror}; let catalog.url name "
+                "a place where holdfast may write"
+            ) from error
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -55,10 +55,12 @@ def test_accepts_what_is_odd_but_whole(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [body for body, _ in WHOLE.values()], ids=WHOLE)
 def test_finds_every_cut(body: bytes) -> None:
-    """Wherever the bytes end too early, they are short, unless too few to show a picture at all."""
+    """Wherever the bytes end too early, they are short; but what begins with a box's size, and
+    ends there, might be anything."""
+    unknowable = range(1, 5) if body[4:8] == b"ftyp" else range(0)
     for size in range(len(body)):
-        expected = {Fault.SHORT} if size >= 8 else {Fault.SHORT, Fault.NOT_MEDIA}
-        assert fault(body[:size]) in expected, f"cut to {size} bytes"
+        expected = Fault.NOT_MEDIA if size in unknowable else Fault.SHORT
+        assert expected == fault(body[:size]), f"cut to {size} bytes"
 
 
 def test_finds_every_flipped_bit_of_a_png() -> None:
@@ -70,18 +72,13 @@ def test_finds_every_flipped_bit_of_a_png() -> None:
         whole[bit // 8] ^= 1 << bit % 8
 
 
-def test_says_which_chunk_of_a_png_is_damaged() -> None:
-    """The reason names the chunk whose checksum fails."""
-    verdict = judge(drawn("PNG").replace(b"IDAT", b"IDAU"))
-    assert verdict == Flaw(
-        fault=Fault.SHORT, reason="the PNG is damaged: chunk IDAU fails its CRC-32"
-    )
-
-
-@pytest.mark.parametrize("body", DAMAGED.values(), ids=DAMAGED)
-def test_finds_broken_structure(body: bytes) -> None:
-    """A picture that contradicts its own format did not arrive whole."""
-    assert fault(body) == Fault.SHORT
+@pytest.mark.parametrize(("body", "reason"), DAMAGED.values(), ids=DAMAGED)
+def test_finds_broken_structure(body: bytes, reason: str) -> None:
+    """A picture that contradicts its own format did not arrive whole, and the reason says how."""
+    verdict = judge(body)
+    assert isinstance(verdict, Flaw)
+    assert verdict.fault == Fault.SHORT
+    assert reason in verdict.reason
 
 
 @pytest.mark.parametrize("body", TOO_LARGE.values(), ids=TOO_LARGE)
@@ -113,7 +110,7 @@ def test_chunks_never_change_the_verdict(body: bytes, cuts: list[int]) -> None:
     assert judge(body) == judge(*chunks)
 
 
-@pytest.mark.parametrize("body", [body for body, _ in WHOLE.values()], ids=WHOLE)
+@pytest.mark.parametrize("body", ALL, ids=range(len(ALL)))
 def test_byte_by_byte_is_like_all_at_once(body: bytes) -> None:
     """The finest cut of all changes nothing either."""
     assert judge(body) == judge(*(body[at : at + 1] for at in range(len(body))))

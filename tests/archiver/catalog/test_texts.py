@@ -1,0 +1,59 @@
+"""The words of slots in their index: in step with the table, newest first, in pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from archiver.catalog import Tables
+from tests.archiver.generated import linked
+
+
+@pytest.fixture
+def numbers(tables: Tables) -> list[int]:
+    """Archive numbers of seven slots, oldest first, all found by "cat"."""
+    numbers = []
+    for generation_id in range(7):
+        (slot,) = tables.generations.save(None, linked(str(generation_id))).slots
+        assert slot.number is not None
+        numbers.append(slot.number)
+        tables.texts.put(slot.number, prompt=f"cat n{generation_id}", neg="dog", about="doitong")
+    return numbers
+
+
+@pytest.mark.parametrize("match", ["cat", "", "doitong", "cat AND dog"])
+def test_pages_are_newest_first_and_without_gaps(
+    tables: Tables, numbers: list[int], match: str
+) -> None:
+    """Going on below the last number of a page meets each match once, as does asking for all."""
+    pages: list[list[int]] = []
+    before: int | None = None
+    while page := tables.texts.page(match, before=before, limit=3):
+        pages.append(page)
+        before = page[-1]
+    newest = numbers[::-1]
+    assert [newest[:3], newest[3:6], newest[6:]] == pages
+
+
+def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int]) -> None:
+    """The index forgets what the table forgets, and finds what it has learned."""
+
+    def found(match: str) -> list[int]:
+        return tables.texts.page(match, before=None, limit=9)
+
+    tables.texts.put(numbers[3], prompt="horse", neg="", about="doitong")
+    assert found("n3") == []
+    assert found("horse") == [numbers[3]]
+    assert [number for number in numbers[::-1] if number != numbers[3]] == found("cat")
+    assert numbers[3] not in found("dog")
+    tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
+
+
+def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int]) -> None:
+    """A change of state rewrites no index."""
+    changes = []
+    for prompt in ("cat n0", "cat n0", "cat n0 too"):
+        before = tables.connection.total_changes
+        tables.texts.put(numbers[0], prompt=prompt, neg="dog", about="doitong")
+        changes.append(tables.connection.total_changes - before)
+    assert changes[1] == 0  # the first one also writes out what the index held in memory
+    assert changes[2] > 0

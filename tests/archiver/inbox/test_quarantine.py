@@ -1,0 +1,162 @@
+"""The quarantine: bounded in every direction, never in anyone's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archiver import sqlite
+from archiver.inbox import quarantine
+from archiver.inbox.quarantine import Quarantine, Rejected
+from archiver.sqlite import open_reader
+from tests.archiver.disks import locked
+from tests.clocks import NOON, FrozenClock
+
+REJECTED = Rejected(
+    source="doitong",
+    path_token="",
+    received_at=NOON,
+    peer="192.0.2.7",
+    reason="wrong signature",
+    headers=((b"X-Doitong-Signature", b"sha256=00"),),
+    body=b"{}",
+)
+
+
+def request(number: int, **changes: object) -> Rejected:
+    """The one refused request of that number, each from an address of its own."""
+    given = {"body": b"%d" % number, "peer": f"2001:db8::{number:x}", **changes}
+    return replace(REJECTED, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inbox" / "quarantine.db"
+
+
+@pytest.fixture
+async def kept(path: Path) -> AsyncIterator[Quarantine]:
+    """A quarantine at work."""
+    kept = Quarantine(path)
+    await kept.start()
+    yield kept
+    await kept.close()
+
+
+def bodies(path: Path) -> list[bytes]:
+    """What a stranger reads in the file."""
+    reader = open_reader(path)
+    try:
+        return [body for (body,) in reader.execute("SELECT body FROM rejected ORDER BY id")]
+    finally:
+        reader.close()
+
+
+async def test_a_refused_request_is_kept_whole(path: Path, kept: Quarantine) -> None:
+    """All that is needed to verify it once more is there."""
+    assert kept.offer(REJECTED)
+    await kept.close()
+    reader = open_reader(path)
+    row = reader.execute(
+        "SELECT source, path_token, received_at, peer, reason, body FROM rejected"
+    ).fetchone()
+    (headers,) = reader.execute("SELECT headers FROM rejected").fetchone()
+    reader.close()
+    millis = round(NOON.timestamp() * 1000)
+    assert row == ("doitong", "", millis, "192.0.2.7", "wrong signature", b"{}")
+    assert b"X-Doitong-Signature" in headers
+
+
+async def test_the_same_body_is_kept_once_with_its_newest_headers(
+    path: Path, kept: Quarantine
+) -> None:
+    """Repeating oneself takes no room."""
+    later = FrozenClock().advance(minutes=1)
+    kept.offer(REJECTED)
+    kept.offer(replace(REJECTED, headers=(), received_at=later, reason="no signature"))
+    await kept.close()
+    reader = open_reader(path)
+    rows = reader.execute("SELECT received_at, reason, headers FROM rejected").fetchall()
+    reader.close()
+    assert [(round(later.timestamp() * 1000), "no signature", b"\x90")] == rows
+
+
+async def test_one_address_has_a_quota_for_a_while(path: Path, kept: Quarantine) -> None:
+    """A flood from one address leaves room for the others, and is forgiven in the end."""
+    clock = FrozenClock()
+
+    def offer(number: int, peer: str) -> bool:
+        return kept.offer(request(number, peer=peer, received_at=clock()))
+
+    flood = [offer(number, "192.0.2.7") for number in range(quarantine.MAX_PER_PEER + 20)]
+    assert flood == [True] * quarantine.MAX_PER_PEER + [False] * 20
+    assert offer(1001, "192.0.2.8")
+    clock.advance(minutes=9)
+    assert not offer(1002, "192.0.2.7")
+    clock.advance(minutes=1)
+    assert offer(1003, "192.0.2.7")
+    await kept.close()
+    assert len(bodies(path)) == quarantine.MAX_PER_PEER + 2
+
+
+async def test_a_full_queue_drops(path: Path, kept: Quarantine) -> None:
+    """However fast refused requests come, only so many wait in memory."""
+    answers = [kept.offer(request(number)) for number in range(quarantine.MAX_WAITING + 5)]
+    assert answers == [True] * quarantine.MAX_WAITING + [False] * 5
+    await kept.close()
+    assert len(bodies(path)) == quarantine.MAX_WAITING
+
+
+async def test_only_the_newest_are_kept(
+    path: Path, kept: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of rows is bounded; the oldest go first."""
+    monkeypatch.setattr(quarantine, "MAX_ROWS", 10)
+    for number in range(25):
+        kept.offer(request(number))
+    await kept.close()
+    assert [b"%d" % number for number in range(15, 25)] == bodies(path)
+
+
+async def test_the_file_is_bounded_in_bytes(
+    path: Path, kept: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few large bodies cannot fill the disk either."""
+    monkeypatch.setattr(quarantine, "MAX_BYTES", 1 << 20)
+    for number in range(200):
+        kept.offer(request(number, body=b"%d" % number + b"x" * 65_536))
+        if number % 4 == 3:
+            await asyncio.sleep(0)  # lets the writer take what waits
+    await kept.close()
+    held = bodies(path)
+    assert sum(map(len, held)) <= 1 << 20
+    assert held == sorted(held, key=lambda body: int(body.rstrip(b"x")))
+
+
+async def test_no_trouble_of_the_file_is_anyones(
+    path: Path, kept: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A locked file or a closed one loses copies silently, and copies alone."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    locking = Quarantine(path)
+    await locking.start()
+    with locked(path):
+        locking.offer(request(1))
+        await locking.close()
+    assert bodies(path) == []
+    locking.offer(request(2))  # closed by now
+    await asyncio.sleep(0)
+    kept.offer(request(3))
+    await kept.close()
+    assert bodies(path) == [b"3"]
+
+
+async def test_strangers_cost_no_fsync(path: Path) -> None:
+    """Nobody was promised that these survive a power cut."""
+    connection = quarantine._open(path)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (0,)
+    connection.close()

@@ -1,0 +1,158 @@
+"""The work that a generation still wants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+
+from archiver.lifecycle import (
+    NO_RENDERER,
+    archive,
+    leading_link,
+    lose_link,
+    plan,
+)
+from archiver.links import url_sha256
+from archiver.models import (
+    Generation,
+    GenerationState,
+    JobKind,
+    JobState,
+    Origin,
+    SlotState,
+    WantedJob,
+)
+from tests.archiver.heard import (
+    DEAD,
+    DELIVERED,
+    HEARINGS,
+    LINK_LIFETIME,
+    OPERATOR,
+    PLAIN_DIGEST,
+    PLAIN_URL,
+    RECEIVED_AT,
+    REQUEST,
+    SIGNED_URL,
+    Hearing,
+    asset,
+    failed,
+    hear,
+    hearing,
+    numbered,
+)
+from tests.archiver.histories import (
+    HISTORIES,
+    Event,
+    happen,
+)
+
+
+class TestPlan:
+    """All of it, and nothing that is done."""
+
+    def test_a_link_is_fetched(self) -> None:
+        """By its digest, from its host, before it dies."""
+        fetch = WantedJob(
+            kind=JobKind.FETCH,
+            subject=100,
+            target=PLAIN_DIGEST.hex(),
+            host="cdn.doitong.com",
+            deadline_at=RECEIVED_AT + LINK_LIFETIME,
+        )
+
+        assert (fetch,) == plan(numbered(DELIVERED))
+
+    def test_a_loss_that_could_be_drawn_is_kept_for_a_renderer(self) -> None:
+        """It is held with the reason that there is none, and sealed as it stands."""
+        render = WantedJob(
+            kind=JobKind.RENDER,
+            subject=100,
+            target="",
+            state=JobState.HELD,
+            reason=NO_RENDERER,
+        )
+        seal = WantedJob(kind=JobKind.SEAL, subject=7, target="1")
+
+        assert (render, seal) == plan(numbered(hear(failed(), REQUEST)))
+
+    @pytest.mark.parametrize(
+        "generation",
+        [
+            lose_link(DELIVERED, 0, PLAIN_DIGEST, OPERATOR),
+            lose_link(DELIVERED, 0, PLAIN_DIGEST, DEAD),
+            archive(DELIVERED, 0, asset()),
+            archive(hear(failed(), REQUEST), 0, asset()),
+            archive(hear(failed(), REQUEST), 0, asset(Origin.FALLBACK)),
+            hear(failed()),
+        ],
+        ids=["operator", "dead", "archived", "archived all the same", "drawn", "no prompt"],
+    )
+    def test_what_is_settled_is_only_sealed(self, generation: Generation) -> None:
+        """There is nothing more to do for it than to write its manifest."""
+        seal = WantedJob(kind=JobKind.SEAL, subject=7, target="1")
+
+        assert (seal,) == plan(numbered(generation))
+
+    def test_what_is_sealed_is_sealed_once(self) -> None:
+        """A manifest of this revision in the bucket is enough; the next revision wants its own."""
+        sealed = replace(numbered(archive(DELIVERED, 0, asset())), sealed_revision=1)
+
+        assert plan(sealed) == ()
+        assert [job.target for job in plan(replace(sealed, revision=2))] == ["2"]
+
+    def test_what_is_awaited_wants_nothing(self) -> None:
+        """No link, no failure, no work."""
+        assert plan(numbered(hear(hearing(GenerationState.RUNNING)))) == ()
+
+    def test_an_original_is_fetched_even_for_a_drawn_slot(self) -> None:
+        """What was drawn is a stopgap: a live link of the original is still worth fetching."""
+        drawn = archive(DELIVERED, 0, asset(Origin.FALLBACK))
+
+        assert [job.kind for job in plan(numbered(drawn))] == [JobKind.FETCH, JobKind.SEAL]
+
+    def test_the_link_that_lives_longest_is_tried_first(self) -> None:
+        """And when that one is lost, the next."""
+        shorter = hearing(url=SIGNED_URL)
+        longer = hearing(url=PLAIN_URL, received_at=RECEIVED_AT + timedelta(hours=1))
+        known = hear(shorter, longer)
+        (first,) = plan(numbered(known))
+        (second,) = plan(numbered(lose_link(known, 0, PLAIN_DIGEST, DEAD)))
+
+        assert [PLAIN_DIGEST.hex(), url_sha256(SIGNED_URL).hex()] == [first.target, second.target]
+
+    @given(HEARINGS, HISTORIES)
+    def test_every_live_link_is_fetched_in_its_time(
+        self, first: Hearing, history: list[Event]
+    ) -> None:
+        """One fetch for each slot with a live link and no original, by that link's own expiry."""
+        known = numbered(happen(hear(first), *history))
+        wanted = {
+            slot.number: (link.url_sha256.hex(), link.host, link.expires_at)
+            for slot in known.slots
+            if (link := leading_link(slot)) and slot.state is not SlotState.ARCHIVED
+        }
+        fetches = [job for job in plan(known) if job.kind is JobKind.FETCH]
+
+        assert wanted == {job.subject: (job.target, job.host, job.deadline_at) for job in fetches}
+        assert len(wanted) == len(fetches)
+
+    @given(HEARINGS, HISTORIES)
+    def test_wanting_again_wants_the_same(self, first: Hearing, history: list[Event]) -> None:
+        """One job for each kind and subject, and the same jobs after any of it is heard again."""
+        known = numbered(happen(hear(first), *history))
+        jobs = plan(known)
+        heard = [event for event in (first, *history) if isinstance(event, Hearing)]
+
+        assert len(jobs) == len({(job.kind, job.subject) for job in jobs})
+        assert jobs == plan(happen(known, *heard))
+
+    @pytest.mark.parametrize(
+        "generation", [DELIVERED, replace(DELIVERED, key=7)], ids=["no key", "no numbers"]
+    )
+    def test_numbers_come_first(self, generation: Generation) -> None:
+        """A plan before the catalog has given numbers would name nothing."""
+        with pytest.raises(AssertionError):
+            plan(generation)

@@ -1,0 +1,129 @@
+"""The story of what was found: complete, plain, and without a key to any picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from archiver import manifest
+from archiver.catalog import Tables
+from archiver.ledger import keep
+from archiver.lifecycle import archive
+from archiver.models import Generation, JobKind, JobState, Origin
+from archiver.search import Hit, search
+from archiver.story import generation_story, hit_summary
+from tests.archiver.catalog.scratch import scratch
+from tests.archiver.catalog.test_deliveries import DELIVERY
+from tests.archiver.generated import URL_DIES_AT, histories, linked
+from tests.archiver.heard import asset
+from tests.clocks import NOON
+
+SECRETS = (b"hush", b"Signature", b"Expires")
+
+
+@pytest.fixture
+def told(tables: Tables) -> dict[str, Any]:
+    """The story of a generation that was heard of, fetched, archived and asked to be sealed."""
+    kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
+    assert kept.key is not None
+    tables.deliveries.observed(DELIVERY, kept.key, "succeeded")
+    (job,) = tables.jobs.claim(JobKind.FETCH, limit=1, worker="w", lease_seconds=9, now=NOON)
+    tables.jobs.finish(job, JobState.COMPLETED, now=NOON)
+    return generation_story(tables, keep(tables, kept, archive(kept, 0, asset()), now=NOON))
+
+
+def test_the_story_is_the_manifest_and_more(tables: Tables, told: dict[str, Any]) -> None:
+    """Whatever the manifest says is told, and besides it our own work and whom we heard."""
+    generation = tables.generations.load("doitong", "1")
+    assert generation is not None
+    described = manifest.describe(generation)
+    slots = [{name: slot[name] for name in slot if name != "jobs"} for slot in told["slots"]]
+    assert described == {**{name: told[name] for name in described}, "slots": slots}
+    assert (told["revision"], told["sealed_revision"]) == (2, 0)
+
+
+def test_the_story_tells_every_job(told: dict[str, Any]) -> None:
+    """What was tried, how often, and what comes next."""
+    fetch = {
+        "kind": "fetch",
+        "state": "completed",
+        "reason": "",
+        "attempts": 1,
+        "next_try_at": None,
+        "deadline_at": URL_DIES_AT.isoformat(),
+    }
+    seal = {**fetch, "kind": "seal", "state": "available", "attempts": 0, "deadline_at": None}
+    assert [slot["jobs"] for slot in told["slots"]] == [[fetch]]
+    assert told["jobs"] == [seal]
+
+
+def test_the_story_tells_whom_it_was_heard_from(told: dict[str, Any]) -> None:
+    """Each delivery by its place in its inbox."""
+    assert told["deliveries"] == [
+        {
+            "inbox": "inbox-a",
+            "position": 7,
+            "heard": "pushed",
+            "state": "succeeded",
+            "received_at": NOON.isoformat(),
+        }
+    ]
+
+
+def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
+    """Enough to recognise it; without a picture its fields are null."""
+    kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
+    keep(tables, kept, archive(kept, 0, asset()), now=NOON)
+    keep(tables, None, linked("2"), now=NOON)
+    lost, saved = (hit_summary(hit) for hit in search(tables, "", cursor=None, limit=9).hits)
+    assert saved == {
+        "number": kept.slots[0].number,
+        "provider": "doitong",
+        "id": "1",
+        "slot": 0,
+        "state": "archived",
+        "reason": "the provider's picture is in the bucket",
+        "prompt": "a cat",
+        "service": None,
+        "heard_at": NOON.isoformat(),
+        "origin": "provider",
+        "sha256": asset().sha256.hex(),
+        "media_type": "image/png",
+        "size_bytes": 3,
+        "width": 1,
+        "height": 2,
+    }
+    assert saved.keys() == lost.keys()
+    assert (lost["state"], lost["origin"], lost["size_bytes"]) == ("linked", None, None)
+
+
+def test_the_providers_own_picture_leads(tables: Tables) -> None:
+    """If there are two, the hit shows the original."""
+    drawn = replace(asset(Origin.FALLBACK), size_bytes=7)
+    both = archive(archive(linked("1"), 0, drawn), 0, asset())
+    keep(tables, None, both, now=NOON)
+    (hit,) = search(tables, "", cursor=None, limit=9).hits
+    assert (hit_summary(hit)["origin"], hit_summary(hit)["size_bytes"]) == ("provider", 3)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=histories())
+def test_nothing_told_opens_a_picture(migrated: Path, history: list[Generation]) -> None:
+    """Whatever happened, story, hit and manifest are JSON and hold no query of any URL."""
+    with scratch(migrated) as tables:
+        before: Generation | None = None
+        for after in history:
+            before = keep(tables, before, after, now=NOON)
+        assert before is not None
+        (slot, *_) = before.slots
+        assert slot.number is not None
+        hit = hit_summary(Hit(number=slot.number, generation=before, slot=slot))
+        told = msgspec.json.encode([generation_story(tables, before), hit])
+        for secret in SECRETS:
+            assert secret not in told
+            assert secret not in manifest.render(before)

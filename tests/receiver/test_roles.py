@@ -1,0 +1,211 @@
+"""A service as its operator sees it: processes that die, are told to end, or cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from archiver.errors import ConfigError
+from archiver.inbox.sqlite import SqliteInboxReader
+from receiver.roles import supervisor
+from receiver.roles.supervisor import Supervisor
+from tests.receiver.roles_in_process import configuration
+from tests.receiver.wire import (
+    EXPECTING,
+    Wire,
+    ask,
+    closed_to_newcomers,
+    connected,
+    head,
+    length,
+    signature,
+    webhook,
+)
+from tests.service import SECRET, Service, eventually, running, starting, write_config
+
+BODY = b'{"id": "abc", "status": "processing"}'
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of all roles that tests may kill one by one."""
+    with running(tmp_path_factory.mktemp("whole")) as service:
+        yield service
+
+
+@pytest.mark.parametrize("role", ["receive", "archive", "web"])
+async def test_a_role_that_is_killed_comes_back_unnoticed(whole: Service, role: str) -> None:
+    """The sockets are the parent's: while a role is dead nobody is refused, only kept waiting,
+    and what was told meanwhile is archived as ever."""
+    path = f"/api/v1/generations/doitong/{role}".encode()
+    asked = head(length(b'{"prompt": "a fox"}'), method=b"PUT", path=path) + b'{"prompt": "a fox"}'
+    pushed = [b'{"id": "%b", "status": "queued", "n": %d}' % (role.encode(), n) for n in range(20)]
+    killed = whole.pid(role)
+    whole.kill(role)
+    answers = await asyncio.gather(
+        ask(whole.private, asked),
+        *(ask(whole.public, webhook(body, secret=SECRET)) for body in pushed),
+    )
+    assert {answer.status for answer in answers} == {202}
+
+    async def told() -> dict[str, Any] | None:
+        answer = await ask(whole.private, head(method=b"GET", path=path))
+        story = json.loads(answer.body)
+        return story if len(story.get("deliveries", ())) == 21 else None
+
+    assert (await eventually(told))["params"] == {"prompt": "a fox"}
+    died = whole.logged("a role died and is started again", role=role)
+    assert (died["status"], whole.pid(role) != killed) == (-signal.SIGKILL, True)
+
+
+@asynccontextmanager
+async def inside(service: Service) -> AsyncIterator[Wire]:
+    """A connection whose webhook is being read: it was bidden to go on, and does not."""
+    begun = head(signature(BODY, SECRET), length(BODY), EXPECTING)
+    async with connected(service.public) as wire:
+        assert (await wire.ask(begun)).status == 100
+        yield wire
+
+
+def stored(folder: Path) -> list[bytes | None]:
+    """What the inbox of `receive` holds."""
+    reader = SqliteInboxReader(folder / "inbox" / "receive.db")
+    try:
+        return [delivery.body for delivery in reader.after(0, limit=100)]
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("told", ["the parent", "every process", "the parent, by its death"])
+async def test_who_is_inside_at_the_end_is_answered(tmp_path: Path, told: str) -> None:
+    """Whoever is told to end, and in whatever way the parent ends: nobody new is let in, the
+    request under way is committed and answered, and no process is left."""
+    with running(tmp_path, roles=["receive"]) as service:
+        async with inside(service) as wire:
+            if told == "every process":  # as systemd does
+                os.kill(service.pid("receive"), signal.SIGTERM)
+            dies = told == "the parent, by its death"
+            service.process.send_signal(signal.SIGKILL if dies else signal.SIGTERM)
+            await closed_to_newcomers(service.public)
+            assert (await wire.ask(BODY)).status == 202
+        assert service.ended() == (-signal.SIGKILL if dies else 0)
+        assert service.logged("stopped", role="receive")
+    assert stored(tmp_path) == [BODY]
+
+
+async def test_who_is_told_twice_ends_at_once(tmp_path: Path) -> None:
+    """The second SIGTERM waits for nobody: the request under way is cut off, the roles end too."""
+    with running(tmp_path, roles=["receive"]) as service:
+        async with inside(service) as wire:
+            service.process.send_signal(signal.SIGTERM)
+            await closed_to_newcomers(service.public)
+            service.process.send_signal(signal.SIGTERM)
+            assert await wire.rest() == b""
+            assert service.ended() == 1
+    assert stored(tmp_path) == []
+
+
+def test_a_whole_service_ends_in_order(tmp_path: Path) -> None:
+    """SIGTERM: each role says that it has stopped, and the exit code is 0."""
+    with running(tmp_path) as service:
+        assert sorted(service.roles().values()) == ["archive", "receive", "web"]
+        assert service.stop() == 0
+        for role in ("receive", "archive", "web"):
+            assert service.logged("stopped", role=role)
+
+
+def test_a_service_that_is_told_while_it_starts_ends(tmp_path: Path) -> None:
+    """A role that is not ready yet keeps nobody waiting."""
+    with starting(write_config(tmp_path)) as service:
+        service.logged("listening")
+        assert service.stop() == 0
+        assert "Traceback" not in service.log
+
+
+def test_the_whole_service_outlives_no_parent(tmp_path: Path) -> None:
+    """Whatever kills the parent, its roles see it and end by themselves."""
+    with running(tmp_path) as service:
+        service.process.kill()
+        assert service.ended() == -signal.SIGKILL
+        assert "Traceback" not in service.log
+
+
+def test_a_role_that_can_never_start_ends_the_service(tmp_path: Path) -> None:
+    """A private listener that would be open to all: its line says what to type, and the service
+    ends with exit code 1 instead of trying for ever."""
+    config_file = write_config(tmp_path, listen={"private": "0.0.0.0:0"})
+    with starting(config_file) as service:
+        assert service.ended() == 1
+        said = service.logged("the role cannot start", role="web")
+        assert "add [tokens.NAME]" in said["error"]
+        assert service.lines[-1] == "Error: the role web cannot start; its log line says why\n"
+        assert "Traceback" not in service.log
+
+
+def test_an_address_that_is_taken_is_said(tmp_path: Path) -> None:
+    """One sentence names the setting; no role is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config_file = write_config(tmp_path, listen={"public": address})
+        with starting(config_file) as service:
+            assert service.ended() == 1
+            [line] = service.lines
+    assert line.startswith(f"Error: listen.public = '{address}' cannot be bound: ")
+
+
+def test_a_place_that_cannot_hold_the_archive_is_said(tmp_path: Path) -> None:
+    """One sentence names the place and the setting."""
+    config_file = write_config(tmp_path, catalog={"url": "sqlite:////dev/null/x/catalog.db"})
+    with starting(config_file) as service:
+        assert service.ended() == 1
+        assert service.lines[-1].startswith("Error: /dev/null/x cannot hold the archive: ")
+        assert "catalog.url" in service.lines[-1]
+        assert "Traceback" not in service.log
+
+
+def test_a_role_that_does_not_exist_cannot_be_run(tmp_path: Path) -> None:
+    """The sentence names those that do."""
+    with pytest.raises(ConfigError, match="no role is called render; roles: receive, archive, web"):
+        Supervisor(configuration(tmp_path), ("receive", "render"))
+
+
+async def test_a_service_ends_while_a_role_waits_for_its_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a role that keeps dying is to wait, the end does not wait with it."""
+    monkeypatch.setattr(supervisor, "_BACKOFF_SECONDS", 3600)
+    (tmp_path / "inbox" / "receive.db").mkdir(parents=True)  # so that it cannot be opened
+    service = Supervisor(configuration(tmp_path), ("receive",))
+    service.bind()
+    stop = asyncio.Event()
+    with capture_logs() as lines:
+        running_service = asyncio.create_task(service.run(stop))
+
+        async def died() -> bool | None:
+            return any(line["event"].startswith("a role died") for line in lines) or None
+
+        await eventually(died)
+        stop.set()
+        await running_service
+    assert [line["status"] for line in lines] == [1]
+
+
+def test_the_role_that_must_never_wait_loads_nothing_heavy() -> None:
+    """Importing `receive` brings neither S3, nor pictures, nor models, nor the command line."""
+    heavy = ["torch", "diffusers", "boto3", "botocore", "PIL", "sqlite_utils", "click"]
+    program = f"import receiver.roles.receive, sys; print(*(sys.modules.keys() & set({heavy})))"
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

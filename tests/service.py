@@ -1,0 +1,225 @@
+"""The installed service as processes of its own, and what a test may see of it from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archiver import clock
+
+T = TypeVar("T")
+
+HOLDFAST = str(Path(sys.executable).with_name("holdfast"))
+SECRET = "whsec service"
+# A test that waits longer for a process has failed.
+PATIENCE_SECONDS = 60
+_LOOK_SECONDS = 0.02
+
+
+class Service:
+    """One `holdfast serve`: its addresses, its log lines as they come, its processes."""
+
+    def __init__(self, process: subprocess.Popen[str], config_file: Path) -> None:
+        self.process = process
+        self.config_file = config_file
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._closed = False
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def logged(self, event: str, **fields: object) -> dict[str, Any]:
+        """Waits for a log line of that event and with those fields."""
+        with self._news:
+            found = self._news.wait_for(
+                lambda: self._find(event, fields) or self._closed, PATIENCE_SECONDS
+            )
+        assert isinstance(found, dict), f"no line says {event!r}:\n{self.log}"
+        return found
+
+    @property
+    def log(self) -> str:
+        """Everything that any of its processes has said so far."""
+        return "".join(self.lines)
+
+    @property
+    def public(self) -> int:
+        """The port of the public listener."""
+        return _port(self.logged("listening")["public"])
+
+    @property
+    def private(self) -> int:
+        """The port of the private listener."""
+        return _port(self.logged("listening")["private"])
+
+    def pid(self, role: str) -> int:
+        """The process of a role."""
+        [pid] = [pid for pid, name in self.roles().items() if name == role]
+        return pid
+
+    def roles(self) -> dict[int, str]:
+        """The roles that live at this moment, by process."""
+        return dict(_roles(self.process.pid))
+
+    def kill(self, role: str) -> None:
+        """Ends a role's process without a word; returns once it is dead."""
+        pid = self.pid(role)
+        os.kill(pid, signal.SIGKILL)
+        _until(lambda: pid not in self.roles())
+
+    def ended(self) -> int:
+        """Waits until it and all of its roles have ended; its exit code."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        # The roles hold the other end of the pipe, so its end is theirs.
+        self._reader.join(PATIENCE_SECONDS)
+        assert not self._reader.is_alive(), f"a role outlives its parent:\n{self.log}"
+        return code
+
+    def stop(self) -> int:
+        """Asks it to end, as a service manager does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def _find(self, event: str, fields: Mapping[str, object]) -> dict[str, Any] | None:
+        wanted = {"event": event, **fields}.items()
+        told = (json.loads(line) for line in self.lines if line.startswith("{"))
+        return next((line for line in told if wanted <= line.items()), None)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+
+def write_config(folder: Path, **tables: Mapping[str, object]) -> Path:
+    """A configuration with an archive in `folder`; a table's dots are written as underscores."""
+    own: dict[str, Mapping[str, object]] = {
+        "listen": {"public": "127.0.0.1:0", "private": "127.0.0.1:0"},
+        "catalog": {"url": f"sqlite:///{folder}/catalog.db"},
+        "bucket": {"url": (folder / "bucket").as_uri()},
+        "providers_doitong": {"download_hosts": ["127.0.0.1"]},
+        "providers_doitong_secrets": {"test": SECRET},
+    }
+    lines = []
+    for name in own | tables:
+        lines.append(f"[{name.replace('_', '.')}]")
+        values = {**own.get(name, {}), **tables.get(name, {})}
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    file = folder / "holdfast.toml"
+    file.write_text("\n".join(lines))
+    return file
+
+
+def from_simulator(base_url: str) -> dict[str, object]:
+    """The table `[egress]` that lets a simulator's links be followed."""
+    return {"allow_http": True, "allow_ports": [_port(base_url)], "allow_cidrs": ["127.0.0.0/8"]}
+
+
+@contextmanager
+def starting(
+    config_file: Path, *, roles: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    """`holdfast serve` from its first line to its end, whatever the test does to it."""
+    chosen = [argument for role in roles for argument in ("--role", role)]
+    with subprocess.Popen(
+        [HOLDFAST, "--config", str(config_file), "serve", *chosen],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(env or {})},
+    ) as process:
+        service = Service(process, config_file)
+        try:
+            yield service
+        finally:
+            process.kill()
+            service.ended()
+
+
+@contextmanager
+def running(
+    folder: Path,
+    *,
+    roles: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    **tables: Mapping[str, object],
+) -> Iterator[Service]:
+    """A service that has said it is ready."""
+    with starting(write_config(folder, **tables), roles=roles, env=env) as service:
+        service.logged("ready", role="supervisor")
+        yield service
+
+
+def holdfast(
+    config_file: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One command of an operator's, run to its end."""
+    return subprocess.run(
+        [HOLDFAST, "--config", str(config_file), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+@contextmanager
+def no_room_to_write(pid: int) -> Iterator[None]:
+    """Files of that process may not grow, as on a full disk."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+async def eventually(ask: Callable[[], Awaitable[T | None]]) -> T:
+    """Asks again and again until there is an answer."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (answer := await ask()) is None:
+            await asyncio.sleep(_LOOK_SECONDS)
+    return answer
+
+
+def _until(what: Callable[[], bool]) -> None:
+    """Asks again and again until the answer is yes; for what tells nobody when it happens."""
+    gives_up_at = clock.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert clock.monotonic() < gives_up_at, "it never came to that"
+        time.sleep(_LOOK_SECONDS)
+
+
+def _roles(parent: int) -> Iterator[tuple[int, str]]:
+    """The living children of a process that are roles, from proc(5)."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # The name before these is in brackets and may hold anything.
+            state, its_parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (entry / "cmdline").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended just now
+        if its_parent == str(parent) and state not in "ZX" and "receiver.roles." in command:
+            yield int(entry.name), command.rpartition("receiver.roles.")[2].strip("\0")
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
