@@ -10,7 +10,7 @@ WEBHOOKS = Counter(
 )
 INBOX_COMMIT_SECONDS = Histogram(
     "holdfast_inbox_commit_seconds",
-    "From handing a delivery to the inbox until it is durable",
+    "One durable commit of an inbox, of all the deliveries that waited for it",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
 )
 ABSORBED = Counter("holdfast_absorbed_total", "Deliveries absorbed, by outcome", ["outcome"])

@@ -191,4 +191,8 @@ class Worker:
             task.cancel()
         if jobs:
             await asyncio.wait(late)
-            await self._catalog.write(lambda tables: tables.jobs.release(jobs))
+            try:
+                await self._catalog.write(lambda tables: tables.jobs.release(jobs))
+            except CatalogUnavailableError as error:
+                # Their leases run out by themselves.
+                logger().error("catalog unavailable", error=str(error))

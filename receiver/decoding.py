@@ -40,6 +40,8 @@ def _inflate(encoding: str, body: bytes) -> bytes:
         raise UnreadableError(f"the body is not {encoding}: {error}") from error
     if inflater.unconsumed_tail:
         raise UnreadableError(f"the body inflates beyond {MAX_DECODED_BYTES} bytes")
+    if inflater.unused_data:
+        raise UnreadableError(f"something follows the {encoding} body")
     if not inflater.eof:
         raise UnreadableError(f"the {encoding} body is cut short")
     return plain

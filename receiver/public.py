@@ -11,12 +11,11 @@ from receiver.webhook import Webhook
 def public_app(webhook: Webhook, readiness: Readiness) -> web.Application:
     """The application of the public listener; `client_max_size` also caps chunked bodies."""
     app = web.Application(client_max_size=webhook.max_body_bytes)
-    app.add_routes(
-        [
-            web.post("/webhooks/{source}", webhook.handle, expect_handler=_bid_go_on),
-            *readiness.routes(),
-        ]
-    )
+    # A path without a variable is found without a search; the last one is for what is unknown.
+    for source in (*webhook.verifiers, "{source}"):
+        path = f"/webhooks/{source}"
+        app.router.add_post(path, webhook.handle, expect_handler=_bid_go_on)
+    app.add_routes(readiness.routes())
     return app
 
 

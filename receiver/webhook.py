@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -17,8 +18,8 @@ from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxWriter, NewDelivery, Recorded
 from archiver.inbox.quarantine import Quarantine, Rejected
 from archiver.log import logger
-from archiver.metrics import INBOX_COMMIT_SECONDS, WEBHOOKS
 from archiver.models import Heard
+from receiver.answers import Answers
 from receiver.peers import FailureLimit, Network, caller
 from receiver.signatures import Verifier
 
@@ -41,22 +42,25 @@ class Webhook:
     trusted_proxies: tuple[Network, ...]
     max_body_bytes: int
     read_seconds: float
+    answers: Answers
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers one webhook; the answers are the table in the README."""
-        source = request.match_info["source"]
+        source = request.path.rpartition("/")[2]
         verifier = self.verifiers.get(source)
         if verifier is None:
             # A stranger's word must not become a metric's label.
-            return _answer("unknown", 404, "unknown source")
+            return self.answers.give(request, "unknown", 404, "unknown source")
         peer = self._caller(request)
         wait_seconds = self.failures.retry_after_seconds(peer, self.monotonic())
         if wait_seconds is not None:
-            return _answer(source, 429, "too many wrong requests", retry_after=wait_seconds)
+            return self.answers.give(
+                request, source, 429, "too many wrong requests", retry_after=wait_seconds
+            )
         body = await self._read(source, request)
-        if isinstance(body, web.Response):
+        if isinstance(body, web.StreamResponse):
             return body
         verdict = verifier.verify(request.raw_headers, body)
         if verdict.verified_by is None:
@@ -64,30 +68,33 @@ class Webhook:
         return await self._record(request, source, peer, body, verdict.verified_by)
 
     def _caller(self, request: web.Request) -> str:
-        forwarded = request.headers.getall("X-Forwarded-For", ())
-        return caller(request.remote or "", forwarded, self.trusted_proxies)
+        peer = request.remote or ""
+        if not self.trusted_proxies:
+            return peer
+        return caller(peer, request.headers.getall("X-Forwarded-For", ()), self.trusted_proxies)
 
-    async def _read(self, source: str, request: web.Request) -> bytes | web.Response:
+    async def _read(self, source: str, request: web.Request) -> bytes | web.StreamResponse:
         """The wire's bytes, or the answer to a body that cannot be had."""
+        answer, length = partial(self.answers.give, request, source), request.content_length
         too_large = f"the body is larger than {self.max_body_bytes} bytes"
-        if request.content_length is not None and request.content_length > self.max_body_bytes:
-            return _answer(source, 413, too_large, close=True)
+        if length is not None and length > self.max_body_bytes:
+            return answer(413, too_large, close=True)
+        if length and request.content.is_eof():
+            return request.content.read_nowait()  # it came with the header, as most do
         try:
             async with asyncio.timeout(self.read_seconds):
                 body = await request.read()
         except TimeoutError:
-            return _answer(source, 408, "the body came too slowly", close=True)
+            return answer(408, "the body came too slowly", close=True)
         except web.HTTPRequestEntityTooLarge:
-            return _answer(source, 413, too_large, close=True)
+            return answer(413, too_large, close=True)
         except (web.RequestPayloadError, ConnectionError, ValueError):
-            return _answer(source, 400, "the body is broken", close=True)
-        if not body:
-            return _answer(source, 400, "the body is empty")
-        return body
+            return answer(400, "the body is broken", close=True)
+        return body or answer(400, "the body is empty")
 
     def _reject(
         self, request: web.Request, source: str, peer: str, body: bytes, reason: str
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         self.failures.failed(peer, self.monotonic())
         self.quarantine.offer(
             Rejected(
@@ -100,12 +107,11 @@ class Webhook:
                 body=body,
             )
         )
-        return _answer(source, 401, reason)
+        return self.answers.give(request, source, 401, reason)
 
     async def _record(
         self, request: web.Request, source: str, peer: str, body: bytes, verified_by: str
-    ) -> web.Response:
-        began = self.monotonic()
+    ) -> web.StreamResponse:
         delivery = NewDelivery(
             source=source,
             heard=Heard.PUSHED,
@@ -120,11 +126,12 @@ class Webhook:
             recorded = await self.inbox.append(delivery)
         except InboxUnavailableError as error:
             logger().error("a delivery was refused", source=source, error=str(error))
-            return _answer(source, 503, "not stored, try again", retry_after=RETRY_AFTER_SECONDS)
-        INBOX_COMMIT_SECONDS.observe(self.monotonic() - began)
+            return self.answers.give(
+                request, source, 503, "not stored, try again", retry_after=RETRY_AFTER_SECONDS
+            )
         if recorded is Recorded.DUPLICATE:
-            return _answer(source, 200, "known already")
-        return _answer(source, 202, "stored")
+            return self.answers.give(request, source, 200, "known already")
+        return self.answers.give(request, source, 202, "stored")
 
 
 def _without_secrets(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
@@ -134,15 +141,3 @@ def _without_secrets(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[by
         (name, b"(cut out)" if name.lower() in _SECRET_HEADERS else value)
         for name, value in headers
     )
-
-
-def _answer(
-    source: str, status: int, text: str, *, retry_after: int | None = None, close: bool = False
-) -> web.Response:
-    WEBHOOKS.labels(source, str(status)).inc()
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
-    response = web.Response(status=status, text=text + "\n", headers=headers)
-    if close:
-        # What is left of the body must not be read as the next request.
-        response.force_close()
-    return response

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 # Continuous integration installs everything; a test that cannot run there is a failure.
+# A loaded machine is slow, and slowness is no defect that these laws are about.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
+
 NO_SKIPS = bool(os.environ.get("HOLDFAST_NO_SKIPS"))
 
 

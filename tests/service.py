@@ -36,7 +36,7 @@ class Service:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._closed = False
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def logged(self, event: str, **fields: object) -> dict[str, Any]:

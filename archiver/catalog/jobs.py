@@ -29,7 +29,8 @@ ON CONFLICT (kind, subject) DO UPDATE SET
     crashes=0, first_attempt_at=NULL, finished_at=NULL
 WHERE jobs.state <> 'running'
     AND (jobs.target <> excluded.target
-         OR jobs.state NOT IN ('available', 'scheduled', excluded.state))
+         OR jobs.state NOT IN ('available', 'scheduled', excluded.state)
+         OR jobs.state = 'available' AND excluded.deadline_at < jobs.deadline_at)
 """
 
 _CLAIM = """

@@ -18,6 +18,7 @@ import msgspec
 
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import NewDelivery, Recorded
+from archiver.metrics import INBOX_COMMIT_SECONDS
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection, Error, data_version, open_reader, open_writer
@@ -159,6 +160,11 @@ def _open(path: Path) -> Connection:
 
 def _commit(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
     """One durable commit for all of `items`."""
+    with INBOX_COMMIT_SECONDS.time():
+        return _write(connection, items)
+
+
+def _write(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
     rows = [item for item in items if not isinstance(item, _Prove)]
     proofs = [item.at for item in items if isinstance(item, _Prove)]
     if not proofs:

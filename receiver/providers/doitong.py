@@ -52,6 +52,10 @@ _POLICY = re.compile(
     re.IGNORECASE,
 )
 
+_OPERATOR = re.compile(
+    r"insufficient credit|daily limit|quota|invalid api key|payment required", re.IGNORECASE
+)
+
 _MAX_TEXT = 500
 # No pixel count or credit is larger; what claims to be is noise.
 _MAX_INTEGER = 10**9
@@ -83,7 +87,8 @@ def _webhook(document: Mapping[str, Any]) -> Observation:
     if not isinstance(generation_id, str) or not generation_id.strip():
         raise UnreadableError("the webhook names no generation: `id` is missing or not text")
     url = _url(document.get("url"))
-    state = _state(document.get("status"), url)
+    errors = bool(document.get("errors") or document.get("error"))
+    state = _state(document.get("status"), url, errors=errors)
     failure = _failure(document) if state is GenerationState.FAILED else None
     return Observation(
         provider=Doitong.name,
@@ -103,19 +108,18 @@ def _webhook(document: Mapping[str, Any]) -> Observation:
 def _request(generation_id: str, document: Mapping[str, Any]) -> Observation:
     """A submission: `generate` nests text and options, `generateImage` and REST are flat."""
     variables = _mapping(document.get("variables"))
-    given = _mapping(variables.get("input")) or _mapping(document.get("input")) or document
-    nested, options = _mapping(given.get("input")), _mapping(given.get("options"))
-    flat = {**given, **options}
-    prompt = _text(given.get("prompt")) or _text(nested.get("text"))
-    if prompt is None:
+    wrapped = (variables.get("input"), document, document.get("input"))
+    given = next((form for form in map(_mapping, wrapped) if _prompt(form)), None)
+    if given is None:
         raise UnreadableError("the request has no prompt: neither `prompt` nor `input.text`")
+    flat = {**given, **_mapping(given.get("options"))}
     return Observation(
         provider=Doitong.name,
         generation_id=generation_id,
         state=GenerationState.QUEUED,
         service=_text(given.get("service")) or _text(given.get("provider")),
         params=GenerationParams(
-            prompt=prompt,
+            prompt=_prompt(given),
             version=_text(flat.get("version")),
             width=_integer(flat.get("width")),
             height=_integer(flat.get("height")),
@@ -124,7 +128,11 @@ def _request(generation_id: str, document: Mapping[str, Any]) -> Observation:
     )
 
 
-def _state(status: object, url: str | None) -> GenerationState:
+def _prompt(form: Mapping[str, Any]) -> str | None:
+    return _text(form.get("prompt")) or _text(_mapping(form.get("input")).get("text"))
+
+
+def _state(status: object, url: str | None, *, errors: bool) -> GenerationState:
     """A completed generation without a link is still running: it promises nothing to fetch."""
     word = status.strip().lower() if isinstance(status, str) else ""
     if word in _FAILED:
@@ -134,6 +142,8 @@ def _state(status: object, url: str | None) -> GenerationState:
     # The `generateImage` form shows no status at all: a url means success.
     if url is not None and (word in _SUCCEEDED or not word):
         return GenerationState.SUCCEEDED
+    if errors and not word:
+        return GenerationState.FAILED
     return GenerationState.RUNNING
 
 
@@ -152,6 +162,8 @@ def _failure(document: Mapping[str, Any]) -> Failure:
     if _POLICY.search(f"{code} {message}"):
         return Failure(failure_class=FailureClass.POLICY, code=code, message=message)
     failure_class = _CLASS_OF_CODE.get(code.upper(), FailureClass.RENDERABLE)
+    if failure_class is FailureClass.RENDERABLE and _OPERATOR.search(message):
+        failure_class = FailureClass.OPERATOR
     return Failure(failure_class=failure_class, code=code, message=message or "failed")
 
 

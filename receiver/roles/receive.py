@@ -9,6 +9,7 @@ from archiver import clock
 from archiver.inbox.quarantine import Quarantine
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
+from receiver.answers import Answers
 from receiver.listener import listening
 from receiver.peers import FailureLimit
 from receiver.public import public_app
@@ -35,6 +36,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         trusted_proxies=config.listen.proxies,
         max_body_bytes=config.listen.max_body_bytes,
         read_seconds=config.listen.read_seconds,
+        answers=Answers(clock.now),
         now=clock.now,
         monotonic=clock.monotonic,
     )
@@ -50,6 +52,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             await stop.wait()
             readiness.drain()
     finally:
+        webhook.answers.tell()
         await inbox.close()
         await quarantine.close()
 

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from archiver.blobs import BlobStore
 from archiver.blobs.opening import open_blob_store
@@ -277,8 +278,10 @@ async def test_what_may_pass_is_tried_until_the_link_dies(
     last_call = (await capturing.job()).run_at
     assert last_call is not None
     assert last_call <= URL_DIES_AT
+    before = REGISTRY.get_sample_value("holdfast_links_expired_total") or 0
     capturing.clock.advance(hours=1)
     assert (await capturing.fetch()).outcome == "lost"
+    assert REGISTRY.get_sample_value("holdfast_links_expired_total") == before + 1
     slot = await capturing.slot()
     (link,) = slot.links
     assert slot.state == "dead"

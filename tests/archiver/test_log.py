@@ -23,6 +23,7 @@ def test_a_line_is_one_json_object(log_file: io.StringIO) -> None:
     assert line.pop("timestamp").endswith("Z")
     expected = {"event": "two\nlines", "level": "warning", "role": "tests"}
     assert {**expected, "text": "猫 🐱", "count": 2} == line
+    assert "猫 🐱" in log_file.getvalue()  # for the eyes too, not as escapes
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def at_work(worker: Worker, *, drain_seconds: float = 20) -> AsyncIterator
     finally:
         stop.set()
         worker.wake()
-        await running
+        await asyncio.wait_for(running, PATIENCE_SECONDS + drain_seconds)
 
 
 async def want(catalog: Catalog, *subjects: int, kind: JobKind = FETCH, host: str = "") -> None:
@@ -416,6 +416,27 @@ async def test_what_is_late_is_given_back(
     rows = [await row(catalog, n) for n in (1, 2)]
     assert [(it.state, it.attempts) for it in rows] == [("available", 0)] * 2
     assert hands.at_work.total() == 0
+
+
+async def test_an_outage_at_the_end_is_left_to_the_leases(
+    catalog: Catalog,
+    catalog_path: Path,
+    clock: FrozenClock,
+    hands: Hands,
+    log_file: io.StringIO,
+) -> None:
+    """What cannot be given back is logged, and the worker still ends in order."""
+    await want(catalog, 1)
+    worker = worker_of(catalog, clock, hands.perform)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop, drain_seconds=0))
+    await hands.begun.get()
+    stop.set()
+    with locked(catalog_path):
+        worker.wake()
+        await running
+    assert "catalog unavailable" in log_file.getvalue()
+    assert (await row(catalog)).state == "running"
 
 
 async def test_an_idle_worker_stops_at_once(

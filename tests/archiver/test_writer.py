@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from archiver.sqlite import Connection, Error, open_reader, open_writer
 from archiver.writer import WriterThread
 from tests.archiver.disks import commits
+
+# A test that waits longer than this has failed.
+PATIENCE_SECONDS = 20
 
 
 class Ledger:
@@ -44,7 +48,7 @@ class Ledger:
         self.threads.add(threading.current_thread().name)
         self.batches.append(list(batch))
         self._loop.call_soon_threadsafe(self.begun.set)
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_SECONDS)
         if "bug" in batch:
             raise KeyError("bug")
         connection.execute("BEGIN IMMEDIATE")
@@ -83,7 +87,11 @@ async def test_what_one_turn_of_the_loop_brings_is_one_commit(ledger: Ledger) ->
     """Items that are put together share one commit, on the writer's own thread."""
     writer = await ledger.writer()
     before = commits(ledger.path)
-    assert await outcomes(*map(writer.put, ["a", "bb", "ccc"])) == [1, 2, 3]
+    futures = []
+    for text in ("a", "bb", "ccc"):
+        futures.append(writer.put(text))
+        time.sleep(0.01)  # the thread has every chance to begin too early
+    assert await outcomes(*futures) == [1, 2, 3]
     assert ledger.batches == [["a", "bb", "ccc"]]
     assert before + 1 == commits(ledger.path)
     assert {"ledger"} == ledger.threads
@@ -163,7 +171,7 @@ async def test_a_waiter_that_went_away_disturbs_nobody(ledger: Ledger) -> None:
     await ledger.begun.wait()
     gone.cancel()
     ledger.gate.set()
-    assert await stays == 5
+    assert await asyncio.wait_for(stays, PATIENCE_SECONDS) == 5
     assert ledger.entries() == ["gone", "stays"]
     await writer.close()
 

@@ -16,7 +16,7 @@ from archiver.sqlite import open_reader
 from receiver.config import Config, from_tree
 from receiver.roles import receive, web
 from receiver.roles.process import Orders, Run
-from tests.receiver.wire import SECRET
+from tests.receiver.wire import PATIENCE_SECONDS, SECRET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class Role:
 
     async def ended(self) -> None:
         """Returns once it has closed its files; it must have been told to stop."""
-        await asyncio.shield(self.task)
+        await asyncio.wait_for(asyncio.shield(self.task), 2 * PATIENCE_SECONDS)
 
     @property
     def url(self) -> str:
@@ -106,4 +106,4 @@ async def _running(run: Run, listener: str, config: Config, inbox: str) -> Async
             )
     finally:
         stop.set()
-        await task
+        await asyncio.wait_for(task, 2 * PATIENCE_SECONDS)

@@ -86,6 +86,7 @@ UNREADABLE: dict[str, tuple[bytes, bytes, str]] = {
     "deflate for x-gzip": (b"x-gzip", zlib.compress(BODY), "the body is not x-gzip"),
     "encoded once, named twice": (b"gzip, gzip", gzip.compress(BODY), "the body is not gzip"),
     "nothing": (b"gzip", b"", "the gzip body is cut short"),
+    "another after it": (b"gzip", gzip.compress(BODY) * 2, "something follows the gzip body"),
     "cut in the middle": (b"gzip", gzip.compress(BODY)[:-20], "the gzip body is cut short"),
     "cut before its checksum": (b"gzip", gzip.compress(BODY)[:-8], "the gzip body is cut short"),
     "cut by a byte": (b"deflate", zlib.compress(BODY)[:-1], "the deflate body is cut short"),

@@ -45,8 +45,12 @@ class Listening:
 
     port: int
     counter: Counter
-    ended: asyncio.Task[None]
     end: asyncio.Event
+    task: asyncio.Task[None]
+
+    async def ended(self) -> None:
+        """Returns once it has ended; it must have been told to."""
+        await asyncio.wait_for(asyncio.shield(self.task), PATIENCE_SECONDS)
 
 
 @asynccontextmanager
@@ -67,10 +71,10 @@ async def listener(**limits: Any) -> AsyncIterator[Listening]:
     task = asyncio.create_task(listen())
     await ready.wait()
     try:
-        yield Listening(bound.getsockname()[1], counter, task, end)
+        yield Listening(bound.getsockname()[1], counter, end, task)
     finally:
         end.set()
-        await task
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def answered(port: int) -> Answer:
@@ -144,10 +148,10 @@ async def test_a_request_under_way_is_answered_before_the_end() -> None:
         await it.counter.reached.wait()
         it.end.set()
         await closed_to_newcomers(it.port)
-        assert not it.ended.done()
+        assert not it.task.done()
         it.counter.open.set()
         assert (await wire.answer()).body == b"0123456789"
-        await it.ended
+        await it.ended()
 
 
 async def test_a_body_under_way_is_read_to_its_end() -> None:
@@ -159,7 +163,7 @@ async def test_a_body_under_way_is_read_to_its_end() -> None:
         await closed_to_newcomers(it.port)
         await wire.send(TEN[-5:])
         assert (await wire.answer()).body == b"0123456789"
-        await it.ended
+        await it.ended()
 
 
 async def test_the_end_waits_for_no_more_than_its_time() -> None:
@@ -170,7 +174,7 @@ async def test_the_end_waits_for_no_more_than_its_time() -> None:
         await it.counter.reached.wait()
         it.end.set()
         assert await wire.rest() == b""
-        await it.ended
+        await it.ended()
 
 
 async def test_an_idle_connection_does_not_delay_the_end() -> None:
@@ -180,4 +184,4 @@ async def test_an_idle_connection_does_not_delay_the_end() -> None:
         await wire.ask(ASK)
         it.end.set()
         assert await wire.rest() == b""
-        await it.ended
+        await it.ended()

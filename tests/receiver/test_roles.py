@@ -33,7 +33,15 @@ from tests.receiver.wire import (
     signature,
     webhook,
 )
-from tests.service import SECRET, Service, eventually, running, starting, write_config
+from tests.service import (
+    PATIENCE_SECONDS,
+    SECRET,
+    Service,
+    eventually,
+    running,
+    starting,
+    write_config,
+)
 
 BODY = b'{"id": "abc", "status": "processing"}'
 
@@ -131,6 +139,7 @@ def test_a_service_that_is_told_while_it_starts_ends(tmp_path: Path) -> None:
     with starting(write_config(tmp_path)) as service:
         service.logged("listening")
         assert service.stop() == 0
+        assert "did not end in time" not in service.log
         assert "Traceback" not in service.log
 
 
@@ -198,7 +207,7 @@ async def test_a_service_ends_while_a_role_waits_for_its_next_start(
 
         await eventually(died)
         stop.set()
-        await running_service
+        await asyncio.wait_for(running_service, PATIENCE_SECONDS)
     assert [line["status"] for line in lines] == [1]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 
 from archiver.catalog import Tables, assets
 from archiver.lifecycle import archive, settle
@@ -14,11 +15,11 @@ from archiver.models import Failure, FailureClass, Generation, Origin, Slot
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.generated import histories, linked
 from tests.archiver.heard import asset
+from tests.clocks import NOON
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories())
-@example(history=[linked("1"), archive(linked("1"), 0, asset(Origin.FALLBACK))])
 def test_what_is_saved_is_what_is_loaded(migrated: Path, history: list[Generation]) -> None:
     """Saving and loading again gives the same value, whatever has happened to a generation."""
     with scratch(migrated) as tables:
@@ -39,6 +40,17 @@ def test_what_is_saved_is_what_is_loaded(migrated: Path, history: list[Generatio
                 ]
                 assert numbers == kept_numbers
             before = kept
+
+
+@pytest.mark.parametrize("first", Origin)
+def test_both_pictures_of_a_slot_are_kept_in_their_order(tables: Tables, first: Origin) -> None:
+    """The original may come after the drawn one, or before it; the older one stands first."""
+    (second,) = set(Origin) - {first}
+    later = replace(asset(second), archived_at=NOON + timedelta(seconds=1))
+    both = archive(archive(linked("1"), 0, asset(first)), 0, later)
+    kept = tables.generations.save(None, both)
+    assert kept == tables.generations.load("doitong", "1")
+    assert [it.origin for it in kept.slots[0].assets] == [first, second]
 
 
 def test_a_generation_that_nobody_heard_of_is_none(tables: Tables) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,9 @@ async def test_no_trouble_of_the_file_is_anyones(
 ) -> None:
     """A locked file or a closed one loses copies silently, and copies alone."""
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
     locking = Quarantine(path)
     await locking.start()
     with locked(path):
@@ -153,6 +157,8 @@ async def test_no_trouble_of_the_file_is_anyones(
     kept.offer(request(3))
     await kept.close()
     assert bodies(path) == [b"3"]
+    gc.collect()  # what nobody has asked for complains when it goes
+    assert complaints == []
 
 
 async def test_strangers_cost_no_fsync(path: Path) -> None:

@@ -116,8 +116,11 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     reader = CatalogReader(tmp_path / "catalog.db")
     app = web.Application(middlewares=[problems])
     app.add_routes(ArchiveApi(reader, FolderBlobs(tmp_path / "bucket")).routes())
-    async with TestClient(TestServer(app), connector=TCPConnector(limit=1)) as speaking:
+    server = TestServer(app)
+    async with TestClient(server, connector=TCPConnector(limit=1)) as speaking:
         yield speaking
+        # Before the client: who has hung up is not waited for, and its file stays open.
+        await server.close()
     reader.close()
 
 

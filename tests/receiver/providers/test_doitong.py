@@ -269,3 +269,14 @@ class TestTolerance:
         """There would be nothing to remember."""
         with pytest.raises(UnreadableError, match="no prompt"):
             remembered(document)
+
+
+@pytest.mark.parametrize("wrap", ["variables", "input", "bare"])
+def test_an_input_may_come_unwrapped(wrap: str) -> None:
+    """Who keeps only the input of `generate` is understood as well as who keeps the whole."""
+    given = {"type": "IMAGE", "provider": "flux-pro", "input": {"text": PROMPT}, "options": {}}
+    wrapped = {"variables": {"variables": {"input": given}}, "input": {"input": given}}
+
+    observation = remembered(wrapped.get(wrap, given))
+
+    assert (observation.service, observation.params.prompt) == ("flux-pro", PROMPT)

@@ -7,6 +7,7 @@ import pytest
 from archiver.models import (
     Failure,
     FailureClass,
+    GenerationState,
 )
 from tests.receiver.providers.doitong_bodies import PRESIGNED, URL, webhook
 
@@ -62,6 +63,14 @@ FAILURES: dict[str, tuple[dict[str, object], Failure]] = {
         failure(FailureClass.RENDERABLE),
     ),
     "metadata, a list": ({"metadata": ["boom"]}, failure(FailureClass.RENDERABLE)),
+    "credit, in words only": (
+        {"message": CREDITS},
+        failure(FailureClass.OPERATOR, "", CREDITS),
+    ),
+    "a daily limit": (
+        {"error": "Daily limit reached"},
+        failure(FailureClass.OPERATOR, "", "Daily limit reached"),
+    ),
     "code": ({"code": 400}, failure(FailureClass.DEAD, "400")),
     "errorCode over code": (
         {"errorCode": "UNAUTHENTICATED", "code": 400},
@@ -156,3 +165,18 @@ class TestFailure:
     def test_only_a_failure_has_one(self) -> None:
         """A success may carry any message it likes."""
         assert webhook(status="completed", url=URL, message="no nsfw found").failure is None
+
+
+@pytest.mark.parametrize(
+    ("document", "state"),
+    [
+        ({"error": "boom"}, GenerationState.FAILED),
+        ({"errors": [{"message": "boom"}]}, GenerationState.FAILED),
+        ({"error": None}, GenerationState.RUNNING),
+        ({"error": "boom", "url": URL}, GenerationState.SUCCEEDED),
+        ({"error": "boom", "status": "processing"}, GenerationState.RUNNING),
+    ],
+)
+def test_errors_without_a_status(document: dict[str, object], state: GenerationState) -> None:
+    """An error and neither status nor link is a failure; a status or a link says otherwise."""
+    assert webhook(**document).state is state
