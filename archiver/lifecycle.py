@@ -88,7 +88,7 @@ SLOT_LAW: tuple[SlotRule, ...] = (
     SlotRule(
         when=lambda facts: facts.failure_class is FailureClass.POLICY,
         state=SlotState.HELD,
-        because="moderation: never drawn",
+        because="moderation, never drawn",
     ),
     SlotRule(
         when=lambda facts: facts.failure_class is FailureClass.OPERATOR,

@@ -21,7 +21,11 @@ from archiver.metrics import WEBHOOKS
 
 
 class Answers:
-    """Gives the answers of one process's webhooks."""
+    """Gives the answers of one process's webhooks.
+
+    Counts reach the metrics a second later, so a process that is killed takes its last second's
+    along.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

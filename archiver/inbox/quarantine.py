@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,14 +17,14 @@ from typing import Any
 import msgspec
 
 from archiver.moments import to_millis
-from archiver.sqlite import Connection, Error, open_writer
+from archiver.sqlite import Connection, open_writer
 from archiver.writer import WriterThread
 
-MAX_ROWS = 10_000
+MAX_ROWS = 100_000
 MAX_BYTES = 64 << 20
 MAX_WAITING = 256
-# One address may not push everyone else's requests out.
-MAX_PER_PEER = 100
+# One address may not push everyone else's requests out; a night of a real provider's has room.
+MAX_BYTES_PER_PEER = 2 << 20
 PEER_WINDOW = timedelta(minutes=10)
 
 _SCHEMA = """
@@ -36,7 +35,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     received_at INTEGER NOT NULL,
     peer TEXT NOT NULL,
     reason TEXT NOT NULL,
-    sha256 BLOB NOT NULL UNIQUE,
+    sha256 BLOB NOT NULL UNIQUE,        -- of headers and body: a forger's copy replaces no original
     headers BLOB NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
@@ -45,8 +44,7 @@ CREATE TABLE IF NOT EXISTS rejected (
 _INSERT = """
 INSERT INTO rejected (source, path_token, received_at, peer, reason, sha256, headers, body)
 VALUES (?,?,?,?,?,?,?,?)
-ON CONFLICT (sha256) DO UPDATE SET received_at=excluded.received_at, headers=excluded.headers,
-    reason=excluded.reason
+ON CONFLICT (sha256) DO UPDATE SET received_at=excluded.received_at, reason=excluded.reason
 """
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -72,7 +70,7 @@ class Quarantine:
         self._writer: WriterThread[tuple[Any, ...], None] = WriterThread(
             "quarantine", lambda: _open(path), _commit
         )
-        self._by_peer: Counter[str] = Counter()
+        self._bytes_of: Counter[str] = Counter()
         self._window_ends_at: datetime | None = None
 
     async def start(self) -> None:
@@ -81,9 +79,11 @@ class Quarantine:
 
     def offer(self, rejected: Rejected) -> bool:
         """Keeps a copy if there is room for it; never waits and never fails."""
-        if not self._admits(rejected.peer, rejected.received_at):
+        row = _to_row(rejected)
+        size_bytes = sum(len(value) for value in row if isinstance(value, bytes))
+        if not self._admits(rejected.peer, size_bytes, rejected.received_at):
             return False
-        future = self._writer.put(_to_row(rejected))
+        future = self._writer.put(row)
         future.add_done_callback(lambda done: done.exception())  # a lost copy is no one's error
         return True
 
@@ -91,13 +91,14 @@ class Quarantine:
         """Writes what waits and closes the file."""
         await self._writer.close()
 
-    def _admits(self, peer: str, now: datetime) -> bool:
+    def _admits(self, peer: str, size_bytes: int, now: datetime) -> bool:
         if self._window_ends_at is None or now >= self._window_ends_at:
-            self._by_peer.clear()
+            self._bytes_of.clear()
             self._window_ends_at = now + PEER_WINDOW
-        if self._writer.backlog >= MAX_WAITING or self._by_peer[peer] >= MAX_PER_PEER:
+        used_bytes = self._bytes_of[peer] + size_bytes
+        if self._writer.backlog >= MAX_WAITING or used_bytes > MAX_BYTES_PER_PEER:
             return False
-        self._by_peer[peer] += 1
+        self._bytes_of[peer] = used_bytes
         return True
 
 
@@ -120,26 +121,29 @@ def _commit(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence
 
 
 def _trim_bytes(connection: Connection) -> None:
-    with suppress(Error):
-        pages, page_bytes = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "page_size")
+    """Lets the oldest go that do not fit; measured by the file's pages, which costs nothing."""
+    pages, free, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    if (pages - free) * page_bytes > MAX_BYTES:
+        connection.execute(
+            "DELETE FROM rejected WHERE id IN (SELECT id FROM (SELECT id,"
+            " sum(length(body) + length(headers) + 200) OVER (ORDER BY id DESC) AS kept_bytes"
+            " FROM rejected) WHERE kept_bytes > ?)",
+            (MAX_BYTES * 3 // 4,),
         )
-        free = connection.execute("PRAGMA freelist_count").fetchone()[0]
-        if (pages - free) * page_bytes > MAX_BYTES:
-            connection.execute(
-                "DELETE FROM rejected WHERE id IN (SELECT id FROM rejected ORDER BY id LIMIT 1000)"
-            )
 
 
 def _to_row(rejected: Rejected) -> tuple[Any, ...]:
+    headers = _pack(rejected.headers)
     return (
         rejected.source,
         rejected.path_token,
         to_millis(rejected.received_at),
         rejected.peer,
         rejected.reason,
-        sha256(rejected.body).digest(),
-        _pack(rejected.headers),
+        sha256(headers + rejected.body).digest(),
+        headers,
         rejected.body,
     )

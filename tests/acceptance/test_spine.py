@@ -193,7 +193,7 @@ def test_every_bad_one_has_a_reason(day: Day) -> None:
         assert slot["assets"] == []
         expected = "no renderer: " if told.remembered else "lost, and no prompt is known"
         if fault == "moderated":
-            expected = "moderation: never drawn: "
+            expected = "moderation, never drawn: "
         assert slot["reason"].startswith(expected), (fault, slot["reason"])
         assert WHY[fault] in slot["reason"]
         held = told.remembered or fault == "moderated"

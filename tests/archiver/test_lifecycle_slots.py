@@ -79,7 +79,7 @@ ROWS: dict[str, tuple[Generation, SlotState, str]] = {
         SlotState.EXPECTED,
         "",
     ),
-    "moderation: never drawn": (
+    "moderation, never drawn": (
         hear(failed(POLICY), REQUEST),
         SlotState.HELD,
         ": nsfw",
@@ -258,7 +258,7 @@ class TestModeration:
             hear(REQUEST, failed(POLICY), of_the_slot),
         ):
             assert SlotState.HELD is only_slot(known).state
-            assert only_slot(known).reason.startswith("moderation: never drawn")
+            assert only_slot(known).reason.startswith("moderation, never drawn")
 
     def test_one_flagged_slot_holds_the_others(self) -> None:
         """What failed beside a flagged picture is not drawn; what was delivered is fetched."""

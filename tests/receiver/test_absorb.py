@@ -471,7 +471,8 @@ HEARD: tuple[NewDelivery, ...] = (
 SLOTS = "slots JOIN generations ON key = generation"
 ROWS = (
     """SELECT generations.id, state, service, params, failure_class, failure_code,
-              failure_message, moderated, track_id, cost, created_at, completed_at, first_heard_at FROM generations""",
+              failure_message, moderated, track_id, cost, created_at, completed_at,
+              first_heard_at FROM generations""",
     f"""SELECT generations.id, slot_index, slots.state, reason, slots.failure_class,
                slots.failure_message FROM {SLOTS}""",
     f"""SELECT generations.id, slot_index, url_sha256, location, host, expires_at, inbox, position,

@@ -183,7 +183,7 @@ def test_show_tells_the_story_under_every_name(archive: Archive) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("moderated", "moderation: never drawn: "), ("dead_link", "no renderer: the link died at ")],
+    [("moderated", "moderation, never drawn: "), ("dead_link", "no renderer: the link died at ")],
 )
 def test_show_gives_the_reason_of_a_loss(archive: Archive, fault: str, reason: str) -> None:
     """What did not come says why, as JSON and to people, without the link's query."""

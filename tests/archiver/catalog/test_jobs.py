@@ -312,6 +312,16 @@ def test_wanting(tables: Tables, state: JobState, target: str, wanted: JobState)
     assert rearmed == {name: after[name] for name in rearmed}
 
 
+@pytest.mark.parametrize(("hours", "expected"), [(1.0, [2, 1]), (4.0, [1, 2])])
+def test_an_earlier_deadline_moves_a_waiting_job_up(
+    tables: Tables, hours: float, expected: list[int]
+) -> None:
+    """A link may turn out to die sooner than was assumed; a later word changes nothing."""
+    want(tables, fetch(1, 2.0), fetch(2, 3.0))
+    want(tables, fetch(2, hours))
+    assert expected == subjects(claim(tables))
+
+
 def test_a_subject_has_one_job_of_each_kind(tables: Tables) -> None:
     """However often work is wanted, there is one row to do it."""
     jobs = [fetch(1), fetch(1), fetch(2), WantedJob(kind=SEAL, subject=1, target="1")]

@@ -333,7 +333,7 @@ async def test_a_slot_without_bytes_says_why(archive: Archive, client: Client) -
     )
     answers = {
         waiting: f"slot {waiting} has no bytes: linked (a link is known and being fetched)",
-        refused: f"slot {refused} has no bytes: held (moderation: never drawn: not this fox)",
+        refused: f"slot {refused} has no bytes: held (moderation, never drawn: not this fox)",
         refused + 1: "no asset has that number",
     }
     for number, detail in answers.items():
