@@ -28,7 +28,7 @@ format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 clean: ## take away what the other targets made, the demo's archive too
-	rm -rf $(VENV) holdfast-data build *.egg-info .*_cache .hypothesis .coverage
+	rm -rf $(VENV) holdfast-data/demo build *.egg-info .*_cache .hypothesis .coverage
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from archiver.catalog import CatalogReader, Tables
 from archiver.egress import Egress
-from archiver.errors import FetchError
+from archiver.errors import FetchError, InboxUnavailableError
 from archiver.ledger import keep
 from archiver.lifecycle import archive, lose_link
-from archiver.metrics import FETCHED_BYTES, LINKS_EXPIRED
+from archiver.metrics import FETCHED_BYTES
 from archiver.models import (
     Asset,
     Failure,
@@ -49,19 +49,22 @@ class Capture:
     async def perform(self, job: Job) -> Settle:
         """Fetches the job's link; every ordinary trouble is an outcome, not an exception."""
         with self.catalog.view() as tables:
-            generation = tables.generations.load_slot(job.subject)
-        slot = _slot(generation, job.subject) if generation else None
-        link = _link(slot, job.target) if slot else None
-        if generation is None or slot is None or link is None:
+            generation, slot = _load(tables, job)
+        link = _link(slot, job.target)
+        if link is None:
             return self._settle_void(job)
         try:
             asset = await self._fetch(generation, slot, link)
         except FetchError as error:
             return self._settle_failed(job, error)
+        FETCHED_BYTES.inc(asset.size_bytes)
         return self._settle_archived(job, asset)
 
     async def _fetch(self, generation: Generation, slot: Slot, link: Link) -> Asset:
-        url = self.reveal(link)
+        try:
+            url = self.reveal(link)
+        except InboxUnavailableError as error:
+            raise FetchError(Fault.OURS, str(error)) from error
         if url is None:
             raise FetchError(Fault.GONE, "the delivery that held the link is no longer there")
         provenance = {
@@ -85,7 +88,6 @@ class Capture:
             tables.jobs.finish(job, JobState.COMPLETED, now=now)
             before, slot = _load(tables, job)
             keep(tables, before, archive(before, slot.index, asset), now=now)
-            FETCHED_BYTES.inc(asset.size_bytes)
             return _settled("archived", before, slot, size_bytes=asset.size_bytes)
 
         return settle
@@ -117,9 +119,7 @@ class Capture:
             failure = Failure(failure_class=failure_class, code=error.fault.value, message=reason)
             after = lose_link(before, slot.index, bytes.fromhex(job.target), failure)
             keep(tables, before, after, now=now)
-            if expired:
-                LINKS_EXPIRED.inc()
-            return _settled("lost", before, slot, reason=reason)
+            return _settled("expired" if expired else "lost", before, slot, reason=reason)
 
         if isinstance(verdict, Retry):
             return lambda tables: retry(tables, verdict.run_at)
@@ -127,8 +127,11 @@ class Capture:
 
     def _settle_void(self, job: Job) -> Settle:
         def settle(tables: Tables) -> Settled:
-            tables.jobs.finish(job, JobState.CANCELLED, reason="no longer wanted", now=self.now())
-            return Settled(outcome="cancelled", says={})
+            now = self.now()
+            tables.jobs.finish(job, JobState.CANCELLED, reason="no longer wanted", now=now)
+            before, slot = _load(tables, job)
+            keep(tables, before, before, now=now)
+            return _settled("cancelled", before, slot)
 
         return settle
 

@@ -21,12 +21,13 @@ class CatalogGauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges as of now."""
+        now = self._now()
         try:
             with self._catalog.view() as tables:
                 jobs = tables.jobs.count()
                 slots = tables.generations.count_slots_by_state()
                 unparsed = tables.deliveries.count_unparsed()
-                first_loss_at = tables.jobs.first_loss_at()
+                first_loss_at = tables.jobs.first_loss_at(now=now)
         except CatalogUnavailableError:
             return
         by_job = GaugeMetricFamily("holdfast_jobs", "Jobs", labels=["kind", "state"])
@@ -39,7 +40,7 @@ class CatalogGauges(Collector):
         yield by_slot
         yield GaugeMetricFamily("holdfast_unparsed", "Deliveries not understood", value=unparsed)
         if first_loss_at is not None:
-            seconds = (first_loss_at - self._now()).total_seconds()
+            seconds = (first_loss_at - now).total_seconds()
             yield GaugeMetricFamily(
                 "holdfast_seconds_to_first_loss",
                 "Until the first link dies that still waits to be fetched",

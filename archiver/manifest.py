@@ -75,6 +75,8 @@ def _link(link: Link) -> dict[str, Any]:
     return {
         "location": link.location,
         "url_sha256": link.url_sha256.hex(),
+        "inbox": link.heard_in.inbox,
+        "position": link.heard_in.position,
         "expires_at": _time(link.expires_at),
         "failure": _failure(link.failure),
     }

@@ -18,4 +18,3 @@ JOBS_SETTLED = Counter(
     "holdfast_jobs_settled_total", "Jobs performed, by kind and outcome", ["kind", "outcome"]
 )
 FETCHED_BYTES = Counter("holdfast_fetched_bytes_total", "Bytes of results put into the bucket")
-LINKS_EXPIRED = Counter("holdfast_links_expired_total", "Links that died before they were fetched")

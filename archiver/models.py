@@ -80,7 +80,7 @@ class JobState(StrEnum):
 
 
 class Fault(StrEnum):
-    """How bringing one link's bytes into the bucket went wrong; `lifecycle` says what follows."""
+    """How bringing one link's bytes into the bucket went wrong; `retries` says what follows."""
 
     REFUSED = "refused"  # 401 or 403: expired, or a clock or signature out of step
     MISSING = "missing"  # 404
@@ -181,7 +181,7 @@ class Link:
     """A result URL with its expiry, known by digest and public part.
 
     The full URL is a key to the picture, so it is kept in one place only: the delivery `heard_in`
-    (`receiver.reveal` gets it back). `location` is the URL without user, query and fragment.
+    (`receiver.inboxes` gets it back). `location` is the URL without user, query and fragment.
     `failure` is set once fetching it has come to a final bad end.
     """
 

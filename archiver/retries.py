@@ -7,6 +7,7 @@ burst of tries look the same to a counter.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from archiver.models import FailureClass, Fault, Job
 
@@ -26,7 +27,7 @@ class FaultRule:
     "deadline" until the link dies, "always" for ever.
     """
 
-    patient: str
+    patient: Literal["never", "grace", "deadline", "always"]
     final: FailureClass
 
 

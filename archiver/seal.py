@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from archiver import manifest
 from archiver.blobs import BlobStore
@@ -12,8 +12,8 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.errors import BucketError
 from archiver.keys import manifest_key
 from archiver.ledger import keep
-from archiver.models import Fault, Job, JobState
-from archiver.retries import Retry, after_fault
+from archiver.models import Job, JobState
+from archiver.retries import backoff_seconds
 from archiver.worker import Settle, Settled
 
 
@@ -63,13 +63,10 @@ class Seal:
 
     def _settle_failed(self, job: Job, reason: str) -> Settle:
         now = self.now()
-        verdict = after_fault(job, Fault.OURS, now=now, jitter=self.random(), patience_seconds=0)
-        assert isinstance(verdict, Retry)  # our own trouble is never the end of a job
+        run_at = now + timedelta(seconds=backoff_seconds(job.attempts, self.random()))
 
         def settle(tables: Tables) -> Settled:
-            tables.jobs.finish(
-                job, JobState.SCHEDULED, reason=reason, run_at=verdict.run_at, now=now
-            )
+            tables.jobs.finish(job, JobState.SCHEDULED, reason=reason, run_at=run_at, now=now)
             return Settled(outcome="retry", says={"reason": reason})
 
         return settle

@@ -32,7 +32,10 @@ class Page:
 
 def search(tables: Tables, words: str, *, cursor: int | None, limit: int) -> Page:
     """One page of the slots whose prompt, id, service or date holds every word."""
-    numbers = tables.texts.page(match_expression(words), before=cursor, limit=limit + 1)
+    match = match_expression(words)
+    if words.strip() and not match:
+        return Page(hits=(), cursor=None)  # of what was typed, nothing can be searched for
+    numbers = tables.texts.page(match, before=cursor, limit=limit + 1)
     hits = tuple(hit for number in numbers[:limit] if (hit := find(tables, number)) is not None)
     more = len(numbers) > limit
     return Page(hits=hits, cursor=numbers[limit - 1] if more else None)

@@ -14,7 +14,7 @@ from functools import partial
 
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.deliveries import Replay
-from archiver.errors import CatalogUnavailableError, UnreadableError
+from archiver.errors import CatalogUnavailableError, InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
 from archiver.ledger import keep
 from archiver.lifecycle import merge
@@ -61,8 +61,8 @@ class Absorb:
         while not stop.is_set():
             try:
                 absorbed = await self.step()
-            except CatalogUnavailableError as error:
-                logger().error("catalog unavailable", error=str(error))
+            except (CatalogUnavailableError, InboxUnavailableError) as error:
+                logger().error("absorbing waits", error=str(error))
                 await asyncio.sleep(UNAVAILABLE_SECONDS)
                 continue
             if not absorbed:

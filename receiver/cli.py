@@ -1,6 +1,6 @@
 """The command `holdfast`. Each subcommand's module is loaded when it is typed, not before.
 
-Exit codes: 0 well, 1 an error, 2 wrong usage, 3 something is wrong with the archive.
+Exit codes: 0 well, 1 an error, 2 wrong usage.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -19,6 +19,9 @@ from archiver.errors import ConfigError
 
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_FILE = Path("holdfast.toml")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +33,12 @@ class Listen(Section, frozen=True):
 
     public: str = "127.0.0.1:8080"
     private: str = "127.0.0.1:8081"
-    max_body_bytes: int = 1 << 20
-    max_connections: int = 1000
-    keepalive_seconds: float = 15.0
-    read_seconds: float = 10.0
+    max_body_bytes: Count = 1 << 20
+    max_connections: Count = 1000
+    keepalive_seconds: Seconds = 15.0
+    read_seconds: Seconds = 10.0
     failures_per_minute: int = 600
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -98,7 +101,7 @@ class Egress(Section, frozen=True):
     allow_http: bool = False
     allow_ports: tuple[int, ...] = (443,)
     allow_cidrs: tuple[str, ...] = ()
-    max_bytes: int = 512 << 20
+    max_bytes: Count = 512 << 20
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -109,18 +112,18 @@ class Egress(Section, frozen=True):
 class Archive(Section, frozen=True):
     """How much is done at once, and how long a fault is taken for passing."""
 
-    fetches: int = 64
-    fetches_per_host: int = 32
-    seals: int = 8
-    memory_bytes: int = 128 << 20
-    patience_seconds: float = 900.0
+    fetches: Count = 64
+    fetches_per_host: Count = 32
+    seals: Count = 8
+    memory_bytes: Count = 128 << 20
+    patience_seconds: Seconds = 900.0
 
 
 class Token(Section, frozen=True):
     """A bearer token of the private listener, by the SHA-256 (hex) of its secret."""
 
-    sha256: str
-    scopes: tuple[str, ...] = ("read",)
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")]
+    scopes: tuple[Literal["read", "write", "admin"], ...] = ("read",)
 
 
 class Config(Section, frozen=True):

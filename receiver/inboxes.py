@@ -9,8 +9,8 @@ from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
 from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
 from archiver.links import url_sha256
+from archiver.log import logger
 from archiver.models import Delivery, DeliveryRef, Link
-from archiver.sqlite import Error
 from receiver.providers import observations
 
 
@@ -21,6 +21,7 @@ class Inboxes:
         self._folder = folder
         self._readers: dict[Path, SqliteInboxReader] = {}
         self._behind: set[str] = set()
+        self._unopened: set[Path] = set()
 
     def changed(self) -> Iterator[InboxReader]:
         """The inboxes that may hold something not yet read; each stays so until `caught_up`."""
@@ -35,8 +36,13 @@ class Inboxes:
         self._behind.discard(inbox.uuid)
 
     def get(self, ref: DeliveryRef) -> Delivery | None:
-        """One delivery, wherever it lies; None if its inbox or its row is gone."""
+        """One delivery, wherever it lies; None if its inbox or its row is gone.
+
+        Raises InboxUnavailableError if it may lie in an inbox that cannot be opened.
+        """
         found = next((reader for reader in self._all() if reader.uuid == ref.inbox), None)
+        if found is None and self._unopened:
+            raise InboxUnavailableError(f"an inbox in {self._folder} cannot be opened")
         return found.get(ref.position) if found else None
 
     def reveal(self, link: Link) -> str | None:
@@ -66,8 +72,16 @@ class Inboxes:
     def _all(self) -> list[SqliteInboxReader]:
         for path in inbox_files(self._folder):
             if path not in self._readers:
-                try:
-                    self._readers[path] = SqliteInboxReader(path)
-                except (Error, InboxUnavailableError):
-                    continue  # its writer is just making it; the next look will find it
+                self._open(path)
         return list(self._readers.values())
+
+    def _open(self, path: Path) -> None:
+        """Opens an inbox; one that its writer is just making is opened at the next look."""
+        try:
+            self._readers[path] = SqliteInboxReader(path)
+        except InboxUnavailableError as error:
+            if path not in self._unopened:
+                logger().warning("an inbox is not opened yet", error=str(error))
+            self._unopened.add(path)
+        else:
+            self._unopened.discard(path)

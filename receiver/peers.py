@@ -31,7 +31,7 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text  # a scope is a word of the sender's choice
 
 
 def _within(address: str, networks: Sequence[Network]) -> bool:

@@ -134,6 +134,6 @@ def _commit(
 
 def _unavailable(path: Path, error: Error) -> CatalogUnavailableError:
     return CatalogUnavailableError(
-        f"the catalog {path} cannot be used ({error}); trying again helps once its disk or its "
-        "other user does, and nothing that was acknowledged is lost meanwhile"
+        f"the catalog {path} cannot be used ({error}); nothing that was acknowledged is lost: see "
+        "that its disk is well and has room, and holdfast goes on by itself"
     )

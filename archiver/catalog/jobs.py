@@ -17,7 +17,7 @@ from archiver.models import Job, JobKind, JobState, WantedJob
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
-# A job that killed its worker this often waits for a person instead of killing the next.
+# A job that killed its worker this often is held, until it is heard of again or the service starts.
 MAX_CRASHES = 5
 
 _WANT = """
@@ -217,12 +217,17 @@ class Jobs:
         rows = self._connection.execute("SELECT kind, state, count(*) FROM jobs GROUP BY 1, 2")
         return {(kind, state): count for kind, state, count in rows}
 
-    def first_loss_at(self) -> datetime | None:
-        """When the first link that still waits to be fetched dies, or None."""
+    def first_loss_at(self, *, now: datetime) -> datetime | None:
+        """When the first link dies that is not fetched yet, or None.
+
+        A held one counts as long as it lives; what waits counts even when it is overdue.
+        """
         deadline_at: int | None
         (deadline_at,) = self._connection.execute(
             "SELECT min(deadline_at) FROM jobs WHERE kind='fetch'"
-            " AND state IN ('available', 'scheduled', 'running')"
+            " AND (state IN ('available', 'scheduled', 'running')"
+            " OR state='held' AND deadline_at > ?)",
+            (to_millis(now),),
         ).fetchone()
         return from_millis(deadline_at)
 

@@ -17,7 +17,6 @@ from archiver.egress.policy import EgressPolicy, is_permitted_address, permitted
 from archiver.errors import FetchError
 from archiver.models import Fault
 
-_CONNECTIONS_PER_HOST = 32
 _DNS_CACHE_SECONDS = 60
 _READ_BUFFER_BYTES = 2**20
 # Identity, because bytes are kept as they were made and a compressed answer can be a bomb.
@@ -41,8 +40,7 @@ class Egress:
                 socket_factory=self._open_socket,
                 resolver=self._resolver,
                 ttl_dns_cache=_DNS_CACHE_SECONDS,
-                limit=0,
-                limit_per_host=_CONNECTIONS_PER_HOST,
+                limit=0,  # the worker is the limit
             ),
             headers=_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from archiver.log import logger
 from archiver.moments import to_millis
-from archiver.sqlite import Connection, open_writer
+from archiver.sqlite import Connection, Error, open_writer
 from archiver.writer import WriterThread
 
 MAX_ROWS = 100_000
@@ -103,6 +104,17 @@ class Quarantine:
 
 
 def _open(path: Path) -> Connection:
+    """The file, made anew if it is damaged: nobody was promised what it held."""
+    try:
+        return _open_once(path)
+    except Error as error:
+        logger().error("the quarantine is damaged and begun anew", error=str(error))
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        return _open_once(path)
+
+
+def _open_once(path: Path) -> Connection:
     # OFF: nobody was promised that these survive a power cut, so no fsync is spent on strangers.
     connection = open_writer(path, synchronous="OFF")
     connection.executescript(_SCHEMA)

@@ -103,45 +103,57 @@ class SqliteInboxReader:
     """The reading side: absorb's, and that of whoever needs a delivery again."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_reader(path)
+        self._path = path
         self._seen_version: int | None = None
-        row = self._connection.execute("SELECT uuid FROM inbox").fetchone()
-        if row is None:
+        try:
+            self._connection = open_reader(path)
+        except Error as error:
+            raise _unreadable(path, error) from error
+        rows = self._ask("SELECT uuid FROM inbox")
+        if not rows:
             raise InboxUnavailableError(f"the inbox {path} is still being made")
-        self.uuid: str = row[0]
+        self.uuid: str = rows[0][0]
 
     def changed(self) -> bool:
         """See `InboxReader.changed`."""
-        version = data_version(self._connection)
+        try:
+            version = data_version(self._connection)
+        except Error as error:
+            raise _unreadable(self._path, error) from error
         changed, self._seen_version = version != self._seen_version, version
         return changed
 
     def after(self, position: int, *, limit: int) -> Sequence[Delivery]:
         """See `InboxReader.after`."""
-        rows = self._connection.execute(
+        rows = self._ask(
             f"SELECT position, {_COLUMNS} FROM deliveries"
             " WHERE position > ? ORDER BY position LIMIT ?",
-            (position, limit),
+            position,
+            limit,
         )
         return [_from_row(self.uuid, row) for row in rows]
 
     def get(self, position: int) -> Delivery | None:
         """See `InboxReader.get`."""
-        row = self._connection.execute(
-            f"SELECT position, {_COLUMNS} FROM deliveries WHERE position = ?", (position,)
-        ).fetchone()
-        return _from_row(self.uuid, row) if row else None
+        rows = self._ask(
+            f"SELECT position, {_COLUMNS} FROM deliveries WHERE position = ?", position
+        )
+        return _from_row(self.uuid, rows[0]) if rows else None
 
     def count_after(self, position: int) -> int:
         """How many deliveries lie beyond a position."""
-        (count,) = self._connection.execute(
-            "SELECT count(*) FROM deliveries WHERE position > ?", (position,)
-        ).fetchone()
+        ((count,),) = self._ask("SELECT count(*) FROM deliveries WHERE position > ?", position)
         return int(count)
 
     def close(self) -> None:
         """Lets the file go."""
         self._connection.close()
+
+    def _ask(self, sql: str, *values: int) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except Error as error:
+            raise _unreadable(self._path, error) from error
 
 
 def inbox_files(folder: Path) -> list[Path]:
@@ -226,6 +238,13 @@ def _from_row(inbox: str, row: tuple[Any, ...]) -> Delivery:
         verified_by=verified_by,
         headers=_unpack(headers) if headers is not None else (),
         body=body,
+    )
+
+
+def _unreadable(path: Path, error: Error) -> InboxUnavailableError:
+    return InboxUnavailableError(
+        f"the inbox {path} cannot be read ({error}); what it holds is not lost: see that its disk "
+        "is well and that holdfast may read it"
     )
 
 

@@ -114,6 +114,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except (CatalogUnavailableError, BucketError) as error:
+        if request.writer.output_size:
+            raise  # an answer has begun, and can only be cut off
         return problem(503, str(error))
 
 

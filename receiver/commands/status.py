@@ -31,7 +31,7 @@ def command(file: ConfigFile, as_json: bool) -> None:
 
 
 def _status(tables: Tables, inboxes: Inboxes, now: datetime) -> dict[str, Any]:
-    first_loss_at = tables.jobs.first_loss_at()
+    first_loss_at = tables.jobs.first_loss_at(now=now)
     beat_at = tables.deliveries.last_beat_at("archive")
     generations = tables.generations.count_by_state()
     return {

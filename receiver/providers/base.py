@@ -11,7 +11,8 @@ from archiver.models import Heard, Observation
 class Provider(Protocol):
     """One provider, complete in a file of its own beside the name of its document.
 
-    Adding one is that file, a line in the table of `receiver.providers`, and samples.
+    Adding one is that file, a line in the table of `receiver.providers`, its settings in
+    `receiver.config` and `receiver.sources`, and samples.
     """
 
     @property

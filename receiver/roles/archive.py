@@ -46,7 +46,6 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     inboxes = Inboxes(config.catalog.inbox_folder)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
-        await _say_if_unusable(blobs)
         await catalog.start()
         stack.push_async_callback(catalog.close)
         stack.callback(reader.close)
@@ -61,6 +60,9 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
+            checking = tasks.create_task(_say_if_unusable(blobs))
+            await stop.wait()
+            checking.cancel()
 
 
 def _benches(

@@ -54,16 +54,26 @@ def main(role: str, run: Run) -> None:
     `run(orders, stop, ready)` serves until `stop` is set; it calls `ready` once it does.
     """
     log.configure(role)
+    status = 0
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     try:
         with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
             runner.run(_until_told(orders, run))
-    except ConfigError as error:
-        log.logger().error("the role cannot start", error=str(error))
-        sys.exit(EXIT_CONFIG)
-    except HoldfastError as error:
-        log.logger().error("the role ended", error=str(error))
-        sys.exit(1)
+    except* ConfigError as group:
+        log.logger().error("the role cannot start", error=_sentences(group))
+        status = EXIT_CONFIG
+    except* HoldfastError as group:
+        log.logger().error("the role ended", error=_sentences(group))
+        status = 1
+    sys.exit(status)
+
+
+def _sentences(group: BaseExceptionGroup[HoldfastError]) -> str:
+    """What the errors say that tasks of the role have raised, alone or together."""
+    return "; ".join(
+        _sentences(error) if isinstance(error, BaseExceptionGroup) else str(error)
+        for error in group.exceptions
+    )
 
 
 async def _until_told(orders: Orders, run: Run) -> None:

@@ -37,6 +37,11 @@ class Told:
     remembered: bool
 
     @property
+    def deliveries(self) -> int:
+        """How many different things holdfast hears of it."""
+        return 1 + ("out_of_order" in self.faults) + self.remembered
+
+    @property
     def bad(self) -> bool:
         return not self.faults.isdisjoint(BAD)
 
@@ -107,20 +112,17 @@ async def submit(session: ClientSession, simulator: Simulator, service: Service,
     return generation_id
 
 
-async def settled(session: ClientSession, service: Service) -> None:
-    """Returns once nothing is left to do."""
+async def settled(session: ClientSession, service: Service, deliveries: int) -> None:
+    """Returns once all that was heard is absorbed and nothing is left to do."""
 
     async def nothing_left() -> bool | None:
         async with session.get(f"http://127.0.0.1:{service.private}/metrics") as answer:
             page = (await answer.text()).splitlines()
-        slots = sum(count(page, f'holdfast_slots{{state="{state}"') for state in ENDS)
+        absorbed = count(page, "holdfast_absorbed_total{")
         jobs = sum(count(page, "holdfast_jobs{", f'state="{state}"') for state in UNSETTLED)
-        return True if (slots, jobs) == (GENERATIONS, 0) else None
+        return True if (absorbed, jobs) == (deliveries, 0) else None
 
     await eventually(nothing_left)
-
-
-ENDS = ("archived", "held", "dead")
 
 
 def count(page: list[str], *words: str) -> float:
@@ -145,7 +147,7 @@ async def live(folder: Path) -> Day:
                 submissions = [submit(session, simulator, service, it) for it in told]
                 ids = await asyncio.gather(*submissions)
                 await simulator.idle()
-                await settled(session, service)
+                await settled(session, service, sum(it.deliveries for it in told))
             assert await asyncio.to_thread(service.stop) == 0
         return Day(
             folder=folder,

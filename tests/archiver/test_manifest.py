@@ -80,6 +80,8 @@ WRITTEN = {
                 {
                     "location": "https://cdn.doitong.com/outputs/abc.png",
                     "url_sha256": url_sha256(URL).hex(),
+                    "inbox": "inbox",
+                    "position": KNOWN.slots[0].links[0].heard_in.position,
                     "expires_at": "2026-11-22T12:00:00.000Z",
                     "failure": None,
                 }
@@ -142,7 +144,7 @@ def test_everything_known_is_told() -> None:
     elsewhere = {
         Generation: {"key", "sealed_revision"},  # the catalog's own
         Slot: set(),
-        Link: {"host", "heard_in"},  # in its location; in an inbox
+        Link: {"host", "heard_in"},  # in its location; in inbox and position
         Asset: set(),
     }
     for noun, said in (
@@ -151,7 +153,8 @@ def test_everything_known_is_told() -> None:
         (Link, slot["links"][0]),
         (Asset, slot["assets"][0]),
     ):
-        assert {field.name for field in fields(noun)} - elsewhere[noun] == said.keys() - {"format"}
+        more = {"format", "inbox", "position"}
+        assert {field.name for field in fields(noun)} - elsewhere[noun] == said.keys() - more
 
 
 def test_a_moment_is_written_in_utc_to_the_millisecond() -> None:

@@ -97,16 +97,18 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as simulating:
         assert simulating.stderr is not None
         url = simulating.stderr.readline().split()[-1]
-        with running(folder, egress=from_simulator(url)) as service:
-            simulator = int(url.rpartition(":")[2])
-            ids = {fault: submit(service, simulator, fault) for fault in PROMPTS}
-            made = Archive(service, ids)
-            gives_up_at = clock.monotonic() + PATIENCE_SECONDS
-            while made.json("status")["slots"] != {"archived": 2, "held": 2}:
-                assert clock.monotonic() < gives_up_at, service.log
-                time.sleep(0.1)
-            yield made
-        simulating.terminate()
+        try:
+            with running(folder, egress=from_simulator(url)) as service:
+                simulator = int(url.rpartition(":")[2])
+                ids = {fault: submit(service, simulator, fault) for fault in PROMPTS}
+                made = Archive(service, ids)
+                gives_up_at = clock.monotonic() + PATIENCE_SECONDS
+                while made.json("status")["slots"] != {"archived": 2, "held": 2}:
+                    assert clock.monotonic() < gives_up_at, service.log
+                    time.sleep(0.1)
+                yield made
+        finally:
+            simulating.terminate()
         assert simulating.wait(PATIENCE_SECONDS) == 0
 
 
@@ -204,7 +206,7 @@ def test_status_counts_what_is_safe_and_what_is_not(archive: Archive) -> None:
     told = archive.run("status").stdout
     assert status["generations"] == {"doitong failed": 1, "doitong succeeded": 3}
     assert status["slots"] == {"archived": 2, "held": 2}
-    assert status["holds"] == {"no renderer": 1, "moderation": 1}
+    assert status["holds"] == {"no renderer": 1, "moderation, never drawn": 1}
     assert (status["losses"], status["first_loss_at"]) == ({}, None)
     assert status["archive_beat_seconds_ago"] >= 0
     assert "slots        2 archived, 2 held\n" in told

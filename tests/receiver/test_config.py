@@ -235,6 +235,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "unknown field `secret` - at `$.providers.doitong`",
     ),
     "a wrong type": ({"archive": {"fetches": "many"}}, "$.archive.fetches"),
+    "a token's hash that is none": ({"tokens": {"reader": {"sha256": "zz"}}}, "matching regex"),
+    "a scope that is none": (
+        {"tokens": {"reader": {"sha256": "0f" * 32, "scopes": ["raed"]}}},
+        "Invalid enum value 'raed'",
+    ),
+    "no fetches at all": ({"archive": {"fetches_per_host": 0}}, "Expected `int` >= 1"),
     "a token without its hash": ({"tokens": {"reader": {}}}, "missing required field `sha256`"),
     "no host": ({"listen": {"public": ":8080"}}, "listen.public = ':8080' is not host:port"),
     "no port": ({"listen": {"private": "localhost"}}, "listen.private = 'localhost'"),
@@ -341,7 +347,7 @@ TREES = st.fixed_dictionaries(
             {"allow_ports": st.lists(st.integers(1, 65535)), "allow_http": st.booleans()}
         ),
         "archive": st.fixed_dictionaries({"patience_seconds": st.floats(0, 1e6)}),
-        "tokens": st.dictionaries(TEXTS, st.fixed_dictionaries({"sha256": TEXTS})),
+        "tokens": st.dictionaries(TEXTS, st.just({"sha256": "0f" * 32, "scopes": ["read"]})),
     },
 )
 

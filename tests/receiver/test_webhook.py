@@ -293,7 +293,7 @@ async def test_forwarded_addresses_are_believed_of_trusted_proxies_only(tmp_path
     junk = (FORWARDED, b"\xe9\xff, not an address")
     trusting = {"trusted_proxies": ["127.0.0.0/8", "10.0.0.0/8"]}
     peers = []
-    for folder, listen in ("plain", {}), ("trusting", trusting):
+    for folder, listen in ("plain", {"trusted_proxies": []}), ("trusting", trusting):
         async with receiving(tmp_path / folder, **listen) as role:
             await ask(role.port, webhook(b"1", *claims))
             await ask(role.port, webhook(b"2", junk))

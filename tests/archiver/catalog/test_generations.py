@@ -122,7 +122,7 @@ def test_counts_tell_states_and_reasons(tables: Tables) -> None:
         tables.generations.save(None, generation)
     assert tables.generations.count_by_state() == {("doitong", "succeeded"): 4}
     assert tables.generations.count_slots_by_state() == {"archived": 1, "held": 2, "linked": 1}
-    assert tables.generations.count_reasons("held") == {"moderation": 2}
+    assert tables.generations.count_reasons("held") == {"moderation, never drawn": 2}
     assert tables.generations.count_reasons("linked") == {"a link is known and being fetched": 1}
     assert tables.generations.count_reasons("dead") == {}
 

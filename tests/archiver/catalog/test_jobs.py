@@ -373,11 +373,13 @@ def test_a_job_as_the_operator_sees_it(tables: Tables) -> None:
 
 
 def test_the_first_loss_is_the_earliest_deadline_that_still_counts(tables: Tables) -> None:
-    """Only fetches that wait or run can still be lost."""
-    assert tables.jobs.first_loss_at() is None
+    """What waits or runs can be lost, and what is held while its link lives."""
+    assert tables.jobs.first_loss_at(now=NOON) is None
     want(tables, *(fetch(n, float(n)) for n in range(1, 8)))
     losses = []
     for subject, state in enumerate(("completed", "held", "running", "scheduled"), start=1):
         force(tables, JobState(state), subject)
-        losses.append(tables.jobs.first_loss_at())
-    assert [NOON + timedelta(hours=hours) for hours in (2, 3, 3, 3)] == losses
+        losses.append(tables.jobs.first_loss_at(now=NOON))
+    assert [NOON + timedelta(hours=hours) for hours in (2, 2, 2, 2)] == losses
+    later = NOON + timedelta(hours=2)
+    assert tables.jobs.first_loss_at(now=later) == NOON + timedelta(hours=3)

@@ -170,3 +170,14 @@ async def test_strangers_cost_no_fsync(path: Path) -> None:
     connection = quarantine._open(path)
     assert connection.execute("PRAGMA synchronous").fetchone() == (0,)
     connection.close()
+
+
+async def test_a_damaged_file_is_begun_anew(path: Path) -> None:
+    """What nobody was promised must not keep webhooks from being received."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database at all" * 100)
+    kept = Quarantine(path)
+    await kept.start()
+    assert kept.offer(request(1))
+    await kept.close()
+    assert bodies(path) == [b"1"]

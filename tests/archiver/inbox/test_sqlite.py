@@ -15,7 +15,7 @@ from archiver import sqlite
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxReader
 from archiver.inbox.sqlite import SqliteInbox, SqliteInboxReader, inbox_files
-from archiver.sqlite import Error, open_writer
+from archiver.sqlite import open_writer
 from tests.archiver.disks import commits, locked
 from tests.contracts.inbox import WEBHOOK, InboxAtWork, InboxContract, InboxDriver, webhook
 
@@ -96,7 +96,7 @@ async def test_a_file_that_cannot_be_opened_is_said_at_the_start(tmp_path: Path)
 async def test_a_file_that_is_still_being_made_cannot_be_read_yet(path: Path) -> None:
     """A reader that comes between a file's birth and its name is told to come again."""
     open_writer(path).close()
-    with pytest.raises(Error, match="no such table"):
+    with pytest.raises(InboxUnavailableError, match="no such table"):
         SqliteInboxReader(path)
     async with SqliteDriver(path).open():
         pass
