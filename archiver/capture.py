@@ -24,9 +24,13 @@ from archiver.models import (
     Origin,
     Slot,
 )
-from archiver.retries import Retry, after_fault
+from archiver.retries import FAULT_LAW, Retry, after_fault
 from archiver.store import Store
 from archiver.worker import Settle, Settled
+
+# S3 takes 2 KB of metadata, and a character may be nine bytes once it is escaped. The manifest
+# has the whole.
+_MAX_METADATA_CHARACTERS = 150
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +73,7 @@ class Capture:
             raise FetchError(Fault.GONE, "the delivery that held the link is no longer there")
         provenance = {
             "provider": generation.provider,
-            "generation": generation.id,
+            "generation": generation.id[:_MAX_METADATA_CHARACTERS],
             "slot": str(slot.index),
         }
         hosts = self.download_hosts(generation.provider)
@@ -106,7 +110,11 @@ class Capture:
         reason = f"the link died at {job.deadline_at:%F %T} UTC: {error}" if expired else str(error)
 
         def retry(tables: Tables, run_at: datetime) -> Settled:
-            tables.jobs.finish(job, JobState.SCHEDULED, reason=reason, run_at=run_at, now=now)
+            # An outage says nothing of the link, so its own grace has not begun.
+            forgiven = FAULT_LAW[error.fault].patient != "grace"
+            tables.jobs.finish(
+                job, JobState.SCHEDULED, reason=reason, run_at=run_at, forgiven=forgiven, now=now
+            )
             before, slot = _load(tables, job)
             keep(tables, before, before, now=now)
             return _settled("retry", before, slot, reason=reason, attempts=job.attempts)

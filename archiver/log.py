@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -23,12 +24,27 @@ def configure(role: str, *, file: TextIO = sys.stderr) -> None:
             _redact_values,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=file),
+        logger_factory=lambda *_: _Patient(file),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
     # aiohttp logs a traceback for every malformed request, which is any stranger's to send.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class _Patient:
+    """Writes lines; one that a full disk or a closed pipe refuses is lost, and nobody fails."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, line: str) -> None:
+        """One line; structlog calls it by the name of its level."""
+        with suppress(OSError, ValueError):
+            self._file.write(f"{line}\n")
+            self._file.flush()
+
+    debug = info = warning = error = exception = critical = msg
 
 
 def logger() -> Any:
@@ -41,5 +57,5 @@ def _redact_values(
 ) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = redact(value)
+            event[name] = "\n".join(map(redact, value.split("\n")))
     return event

@@ -2,16 +2,25 @@
 
 import re
 
+# No sentence of ours is longer, and nobody's is worth more of a search for secrets.
+MAX_CHARACTERS = 2000
+
 # Greedy up to white space or a quote: too much cut is a nuisance, too little a leak. No \b before
 # the scheme, for in a script without spaces the word before it would hide the URL; and slashes may
 # be escaped, as in JSON within a message.
-_URL = re.compile(r"""(?i)(https?|s3)(:\\?/\\?/)([^\s"'<>?#]*)([?#][^\s"'<>]*)?""")
+_URL = re.compile(r"""(?i)([a-z][a-z0-9+.-]{0,15})(:\\?/\\?/)([^\s"?#]*)([?#][^\s"]*)?""")
 _USERINFO = re.compile(r"^[^/]*@")
+
+# Half a URL, an escaped one, or one with a space in its path still shows its signature.
+_SIGNED = re.compile(
+    r"""(?i)(\?|&|%3f|%26|\\u003f|\\u0026)[^\s"]*?"""
+    r"""(?:signature|x-(?:amz|goog|oss|tos)-|sig=|token=|expires=|accesskeyid)[^\s"]*"""
+)
 
 
 def redact(text: str) -> str:
-    """`text` with every URL in it cut down to scheme, host and path."""
-    return _URL.sub(_cut, text)
+    """At most `MAX_CHARACTERS` of `text`, with every URL cut down to scheme, host and path."""
+    return _SIGNED.sub(r"\1…", _URL.sub(_cut, text[:MAX_CHARACTERS]))
 
 
 def _cut(match: re.Match[str]) -> str:

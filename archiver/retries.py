@@ -23,8 +23,8 @@ RETRY_AFTER_CAP_SECONDS = 3600.0
 class FaultRule:
     """How long a fault is taken for passing, and what it is when it was not.
 
-    `patient`: "never" final at once, "grace" for `patience_seconds` from the first attempt,
-    "deadline" until the link dies, "always" for ever.
+    `patient`: "never" final at once, "grace" for `patience_seconds` from the first such fault in a
+    row, "deadline" until the link dies, "always" for ever.
     """
 
     patient: Literal["never", "grace", "deadline", "always"]

@@ -163,11 +163,13 @@ class Worker:
         now = self._now()
         reason = f"a fault of holdfast: {type(error).__name__}"
 
+        overdue = job.deadline_at is not None and now >= job.deadline_at
+        state = JobState.HELD if overdue else JobState.SCHEDULED
+
         def settle(tables: Tables) -> Settled:
-            tables.jobs.finish(
-                job, JobState.SCHEDULED, reason=reason, run_at=now + FAULT_PAUSE, now=now
-            )
-            return Settled(outcome="retry", says={"reason": reason})
+            run_at = None if overdue else now + FAULT_PAUSE
+            tables.jobs.finish(job, state, reason=reason, run_at=run_at, now=now)
+            return Settled(outcome="fault", says={"reason": reason})
 
         return settle
 

@@ -141,18 +141,24 @@ class Jobs:
         *,
         reason: str = "",
         run_at: datetime | None = None,
+        forgiven: bool = False,
         now: datetime,
     ) -> None:
-        """Ends the lease in `state`; raises LeaseLostError if it was no longer this worker's."""
+        """Ends the lease in `state`; raises LeaseLostError if it was no longer this worker's.
+
+        `forgiven`: the next attempt counts as the first, because this one told nothing of its own.
+        """
         resting = state not in (JobState.SCHEDULED, JobState.AVAILABLE)
         changed = self._connection.execute(
             "UPDATE jobs SET state=?, reason=?, run_at=?, finished_at=?, leased_by=NULL,"
-            " lease_until=NULL WHERE id=? AND fence=? AND state='running'",
+            " lease_until=NULL, first_attempt_at=CASE WHEN ? THEN NULL ELSE first_attempt_at END"
+            " WHERE id=? AND fence=? AND state='running'",
             (
                 state.value,
                 reason,
                 to_millis(run_at),
                 to_millis(now) if resting else None,
+                forgiven,
                 job.id,
                 job.fence,
             ),

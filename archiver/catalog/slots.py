@@ -31,7 +31,7 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
             " failure_message=? WHERE number=?",
             (*_row(after), number),
         )
-    known_links = before.links if before else ()
+    known_links = frozenset(before.links) if before else ()
     for link in after.links:
         if link not in known_links:
             links.put(connection, number, link)

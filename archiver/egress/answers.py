@@ -38,7 +38,7 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError, TypeError):
             return None
         if moment.tzinfo is None:
             return None

@@ -87,7 +87,7 @@ def permitted_url(
         if seen_at is not None:
             url = seen_at.join(url)
         host, port = url.raw_host, url.port
-    except ValueError:
+    except (ValueError, IndexError):  # of yarl, for some nonsense in brackets
         raise _forbidden("the link is not a URL") from None
     if url.scheme not in ("https", "http") or not host:
         raise _forbidden("the link is not an https URL")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -22,8 +22,8 @@ STATE_STYLES = {
 
 
 def echo_json(value: Any) -> None:
-    """One JSON document on one line."""
-    click.echo(msgspec.json.encode(value))
+    """One JSON document on one line, in ASCII: no text of a stranger's steers the terminal."""
+    click.echo(json.dumps(value))
 
 
 def console() -> Console:

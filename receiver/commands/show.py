@@ -61,7 +61,7 @@ def _find(tables: Tables, name: str) -> Generation | None:
 
 def _print(story: dict[str, Any]) -> None:
     out = console()
-    out.print(f"{story['provider']}/{story['id']}", style="bold")
+    out.print(one_line(f"{story['provider']}/{story['id']}", width=200), style="bold")
     _field(out, "state", story["state"])
     _field(out, "prompt", story["params"].get("prompt"))
     asked = [f"{name} {value}" for name, value in story["params"].items() if name != "prompt"]

@@ -95,7 +95,7 @@ def _webhook(document: Mapping[str, Any]) -> Observation:
         generation_id=generation_id,
         state=state,
         failure=failure,
-        service=_text(document.get("service")) or _text(document.get("provider")),
+        service=_service(document),
         slots=(SlotObservation(index=0, url=url),),
         cost=_number(document.get("creditCost")),
         created_at=_time(document.get("createdAt")),
@@ -117,7 +117,7 @@ def _request(generation_id: str, document: Mapping[str, Any]) -> Observation:
         provider=Doitong.name,
         generation_id=generation_id,
         state=GenerationState.QUEUED,
-        service=_text(given.get("service")) or _text(given.get("provider")),
+        service=_service(given),
         params=GenerationParams(
             prompt=_prompt(given),
             version=_text(flat.get("version")),
@@ -126,6 +126,12 @@ def _request(generation_id: str, document: Mapping[str, Any]) -> Observation:
             quality=_text(flat.get("quality")),
         ),
     )
+
+
+def _service(form: Mapping[str, Any]) -> str | None:
+    """Either of the two names that the documents use for it."""
+    service = _text(form.get("service")) or _text(form.get("provider"))
+    return redact(service)[:_MAX_TEXT] if service else None
 
 
 def _prompt(form: Mapping[str, Any]) -> str | None:
@@ -157,14 +163,20 @@ def _failure(document: Mapping[str, Any]) -> Failure:
             extensions = _mapping(found.get("extensions"))
             code = code or str(extensions.get("code") or found.get("code") or "")
             message = message or _text(found.get("message")) or ""
-    code, message = redact(code)[:_MAX_TEXT], redact(message)[:_MAX_TEXT]
-    # If a message matches both a fault and a policy, policy wins.
+    return Failure(
+        failure_class=_class_of(code, message),
+        code=redact(code)[:_MAX_TEXT],
+        message=redact(message)[:_MAX_TEXT] or "failed",
+    )
+
+
+def _class_of(code: str, message: str) -> FailureClass:
+    """An explicit code before the words; but if either matches a policy, policy wins."""
     if _POLICY.search(f"{code} {message}"):
-        return Failure(failure_class=FailureClass.POLICY, code=code, message=message)
-    failure_class = _CLASS_OF_CODE.get(code.upper(), FailureClass.RENDERABLE)
-    if failure_class is FailureClass.RENDERABLE and _OPERATOR.search(message):
-        failure_class = FailureClass.OPERATOR
-    return Failure(failure_class=failure_class, code=code, message=message or "failed")
+        return FailureClass.POLICY
+    known = _CLASS_OF_CODE.get(code.upper())
+    by_words = FailureClass.OPERATOR if _OPERATOR.search(message) else FailureClass.RENDERABLE
+    return known or by_words
 
 
 def _errors(document: Mapping[str, Any]) -> Iterator[object]:

@@ -264,6 +264,20 @@ async def test_patience_has_an_end(capturing: Capturing, trouble: str) -> None:
     assert reason in slot.reason
 
 
+async def test_an_outage_uses_up_no_grace(capturing: Capturing) -> None:
+    """One short answer after a long outage is the first of its kind, not the last of all."""
+    capturing.origin.answers["/1.png"] = answer(503)
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.clock.advance(seconds=PATIENCE_SECONDS * 2)
+    capturing.origin.answers["/1.png"], _ = PASSING["a transfer cut short"]
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.clock.advance(seconds=PATIENCE_SECONDS / 2)
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.clock.advance(seconds=PATIENCE_SECONDS)
+    assert (await capturing.fetch()).outcome == "lost"
+
+
 @pytest.mark.parametrize("trouble", ["403", "429", "500", "no answer"])
 async def test_what_may_pass_is_tried_until_the_link_dies(
     capturing: Capturing, trouble: str

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archiver import log
 from archiver.log import logger
 
 
@@ -55,3 +56,17 @@ def test_an_exception_is_told_with_its_traceback(log_file: io.StringIO) -> None:
 def test_a_strangers_broken_request_fills_no_log() -> None:
     """aiohttp's server logs a traceback for any malformed request unless it is told not to."""
     assert not logging.getLogger("aiohttp.server").isEnabledFor(logging.ERROR)
+
+
+class _Full(io.StringIO):
+    """A file on a disk that has no room."""
+
+    def write(self, _: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(log_file: io.StringIO) -> None:
+    """The log's full disk must not be the webhooks' trouble too."""
+    log.configure("tests", file=_Full())
+
+    logger().error("nobody reads this")
