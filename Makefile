@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := receiver archiver fallback_renderer
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format clean
+.PHONY: help run test check bench format clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the REA
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_architecture.py
 
+bench: $(VENV)/.bench ## how fast webhooks are taken in, against what people would write instead
+	$(BIN)/python -m benchmarks.ingest
+
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -39,4 +42,8 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@ $(VENV)/.run
