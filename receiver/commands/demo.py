@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import socket
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -21,7 +21,7 @@ from archiver.models import SlotState
 from receiver.commands.demo_cases import CASES, Case
 from receiver.commands.output import STATE_STYLES, console, one_line, table
 from receiver.config import Config, load
-from receiver.roles.supervisor import Supervisor, stop_on_signals
+from receiver.roles.supervisor import Supervisor, stop_on_signals, take
 from receiver.simulator import Simulator
 
 FOLDER = Path("holdfast-data/demo")
@@ -78,6 +78,7 @@ async def _demo(folder: Path, *, once: bool) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with AsyncExitStack() as stack:
+        stack.enter_context(take(folder, "demo"))
         logs = stack.enter_context((folder / "holdfast.log").open("a"))
         log.configure("supervisor", file=logs)
         secret = token_hex(16)
@@ -92,7 +93,8 @@ async def _demo(folder: Path, *, once: bool) -> None:
         try:
             await _until(ready, service, stop)
             if not stop.is_set():
-                await _show(simulator, config, folder, service, once=once)
+                showing = asyncio.create_task(_show(simulator, config, folder, service, once=once))
+                await _either(showing, stop)
                 if not once:
                     await asyncio.wait(
                         [service, asyncio.create_task(stop.wait())],
@@ -101,6 +103,17 @@ async def _demo(folder: Path, *, once: bool) -> None:
         finally:
             stop.set()
             await service
+
+
+async def _either(showing: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Waits for the show to end, or ends it when told to stop."""
+    told = asyncio.create_task(stop.wait())
+    await asyncio.wait([showing, told], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if stop.is_set():
+        showing.cancel()
+    with suppress(asyncio.CancelledError):
+        await showing
 
 
 async def _until(ready: asyncio.Event, service: asyncio.Task[None], stop: asyncio.Event) -> None:

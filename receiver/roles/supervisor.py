@@ -7,6 +7,7 @@ who connects meanwhile waits in the kernel's queue.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -55,6 +56,7 @@ class Supervisor:
         self._roles = tuple(role for role in ROLES if role in roles)
         self._sockets: dict[str, socket.socket] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._locks: list[TextIO] = []
         self._ready = {role: asyncio.Event() for role in self._roles}
         self._stopping = asyncio.Event()
 
@@ -64,7 +66,10 @@ class Supervisor:
         return {name: _address(bound) for name, bound in self._sockets.items()}
 
     def bind(self) -> None:
-        """Binds the listeners; raises ConfigError if an address is taken."""
+        """Binds the listeners; raises ConfigError if an address or the archive is taken."""
+        folder = self._config.catalog.path.parent
+        for role in self._roles:
+            self._locks.append(take(folder, role))
         for role in self._roles:
             name = _LISTENER_OF.get(role)
             if name is not None:
@@ -102,6 +107,8 @@ class Supervisor:
         for keeper in late:
             logger().error("a role did not end in time and is killed", role=keeper.get_name())
             self._processes[keeper.get_name()].kill()
+        for lock in self._locks:
+            lock.close()
         await asyncio.gather(*keepers)
 
     async def _keep(self, role: str) -> None:
@@ -164,6 +171,30 @@ class Supervisor:
                 f"{folder.parent} cannot hold the archive: {error.strerror}; let catalog.url name "
                 "a place where holdfast may write"
             ) from error
+
+
+def take(folder: Path, name: str) -> TextIO:
+    """Takes the lock of that name for as long as the file is held and this process lives.
+
+    Raises ConfigError if another process has it: two services would fetch each other's links.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{name}.lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot hold the archive: {error.strerror}; let catalog.url name a place "
+            "where holdfast may write"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(
+            f"a service already runs on the archive in {folder}: stop it first, or let "
+            "catalog.url name another"
+        ) from error
+    return lock
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
