@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := receiver archiver fallback_renderer
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench format clean

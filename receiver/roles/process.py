@@ -49,9 +49,8 @@ Run = Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]]
 def main(role: str, run: Run) -> None:
     """Runs a role until it is told to stop: by SIGTERM, or by the end of its parent.
 
-    A parent that ends while the role is stopping was told twice, so the role ends at once.
-
-    `run(orders, stop, ready)` serves until `stop` is set; it calls `ready` once it does.
+    `run(orders, stop, ready)` serves until `stop` is set; it calls `ready` once it does. A parent
+    that ends while the role is stopping was told twice, so the role ends at once.
     """
     log.configure(role)
     status = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -35,3 +36,19 @@ def test_the_demo_ends_well_and_names_every_outcome(tmp_path: Path) -> None:
     found = holdfast(folder / "holdfast.toml", "search", "lighthouse")
     assert (found.returncode, "A lighthouse in a storm" in found.stdout) == (0, True)
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}
+
+
+def test_ctrl_c_during_the_demo_ends_it_quietly(tmp_path: Path) -> None:
+    """Whoever has seen enough gets no traceback, whatever was still under way."""
+    with subprocess.Popen(
+        [HOLDFAST, "demo", "--data", str(tmp_path / "demo")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        first = demo.stdout.readline()  # all roles are ready, and the show begins
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert "A simulated Doitong" in first
+    assert (demo.returncode, "Traceback" in rest) == (0, False), rest

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from archiver.errors import ConfigError
 from archiver.inbox.sqlite import SqliteInboxReader
 from receiver.roles import supervisor
-from receiver.roles.supervisor import Supervisor
+from receiver.roles.supervisor import Supervisor, take
 from tests.receiver.roles_in_process import configuration
 from tests.receiver.wire import (
     EXPECTING,
@@ -218,3 +218,13 @@ def test_the_role_that_must_never_wait_loads_nothing_heavy() -> None:
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+async def test_one_archive_has_one_service(tmp_path: Path) -> None:
+    """Two would fetch each other's links; once the first is gone, another may come."""
+    first = take(tmp_path, "archive")
+    with pytest.raises(ConfigError, match="already runs"):
+        take(tmp_path, "archive")
+    take(tmp_path, "web").close()
+    first.close()
+    take(tmp_path, "archive").close()
