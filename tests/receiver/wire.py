@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 # A test that waits longer for a byte has failed.
@@ -44,9 +44,16 @@ class Wire:
         return Answer(status=int(status.split()[1]), headers=headers, body=body)
 
     async def rest(self) -> bytes:
-        """All that comes until the other side closes the connection."""
+        """All that comes until the other side closes the connection.
+
+        Who is closed while still sending may be told so by a reset, behind which nothing can be read.
+        """
+        heard = bytearray()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.reader.read()
+            with suppress(ConnectionResetError):
+                while block := await self.reader.read(1 << 16):
+                    heard += block
+        return bytes(heard)
 
     async def ask(self, data: bytes) -> Answer:
         """Sends these bytes and takes the answer."""
