@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from archiver.sqlite import Connection, Error
@@ -42,7 +43,7 @@ class WriterThread(Generic[Item, Result]):
         self._work = work
         self._max_batch = max_batch
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._wake = threading.Semaphore(0)
+        self._wake: SimpleQueue[None] = SimpleQueue()  # the semaphore that is written in C
         self._idle = True
         self._closing = False
         self._connection: Connection | None = None
@@ -70,13 +71,13 @@ class WriterThread(Generic[Item, Result]):
         if self._idle:
             # Once per turn of the loop, so that a batch holds whatever this turn brought.
             self._idle = False
-            self._loop.call_soon(self._wake.release)
+            self._loop.call_soon(self._wake.put, None)
         return future
 
     async def close(self) -> None:
         """Writes all that waits, checkpoints the log, and ends the thread."""
         self._closing = True
-        self._wake.release()
+        self._wake.put(None)
         if self._thread.is_alive():
             await self._ended
 
@@ -87,7 +88,7 @@ class WriterThread(Generic[Item, Result]):
                 if not self._waiting:
                     if self._closing:
                         break
-                    self._wake.acquire()
+                    self._wake.get()
                 self._idle = False
                 continue
             count = min(len(self._waiting), self._max_batch)

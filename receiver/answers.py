@@ -15,7 +15,6 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.web_request import BaseRequest
 
 from archiver.metrics import WEBHOOKS
 
@@ -30,11 +29,11 @@ class Answers:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._given: Counter[tuple[str, int]] = Counter()
-        self._ready: dict[tuple[int, str], bytes] = {}
+        self._ready: dict[tuple[int, str], _Ready] = {}
 
     def give(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         source: str,
         status: int,
         text: str,
@@ -46,7 +45,7 @@ class Answers:
         self._count(source, status)
         plain = not close and retry_after is None
         if plain and request.keep_alive and request.version == HttpVersion11:
-            return _Ready(status, self._bytes(status, text))
+            return self._ready.get((status, text)) or self._make_ready(status, text)
         headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
         response = web.Response(status=status, text=f"{text}\n", headers=headers)
         if close:
@@ -66,21 +65,19 @@ class Answers:
             asyncio.get_running_loop().call_later(1.0, self.tell)
         self._given[source, status] += 1
 
-    def _bytes(self, status: int, text: str) -> bytes:
-        ready = self._ready.get((status, text))
-        if ready is None:
-            ready = (
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-                f"Content-Type: text/plain; charset=utf-8\r\n"
-                f"Content-Length: {len(text) + 1}\r\n"
-                f"Date: {format_datetime(self._now(), usegmt=True)}\r\n\r\n{text}\n"
-            ).encode()
-            self._ready[status, text] = ready
+    def _make_ready(self, status: int, text: str) -> _Ready:
+        wire = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            f"Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(text) + 1}\r\n"
+            f"Date: {format_datetime(self._now(), usegmt=True)}\r\n\r\n{text}\n"
+        )
+        ready = self._ready[status, text] = _Ready(status, wire.encode())
         return ready
 
 
 class _Ready(web.StreamResponse):
-    """A response that is its bytes, on a connection that stays open."""
+    """A response that is its bytes and nothing else, and so may be given any number of times."""
 
     def __init__(self, status: int, wire: bytes) -> None:
         super().__init__(status=status)
@@ -91,7 +88,7 @@ class _Ready(web.StreamResponse):
         """The connection stays open; any other is answered by aiohttp's own response."""
         return True
 
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Writes the whole answer."""
         transport = request.transport
         if transport is None or transport.is_closing():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
@@ -31,49 +33,46 @@ class _Refusal(asyncio.Protocol):
 class _UnderWay:
     """Counts the requests that are being answered, so that the end can wait for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
         self._count = 0
-        self._none = asyncio.Event()
-        self._none.set()
+        self._last: asyncio.Event | None = None  # made by who waits for it
 
-    @web.middleware
-    async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The middleware to put around everything else."""
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The handler, counted."""
         self._count += 1
-        self._none.clear()
         try:
-            return await handler(request)
+            return await self._handler(request)
         finally:
             self._count -= 1
-            if not self._count:
-                self._none.set()
+            if self._last is not None and not self._count:
+                self._last.set()
 
     async def finished(self, *, patience_seconds: float) -> None:
         """Returns once there are none, or patience has ended."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), patience_seconds)
+        self._last = asyncio.Event()
+        if self._count:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._last.wait(), patience_seconds)
 
 
 @asynccontextmanager
 async def listening(
-    app: web.Application,
+    served: web.Application | Handler,
     bound: socket.socket,
     *,
     keepalive_seconds: float,
     max_connections: int,
     drain_seconds: float,
 ) -> AsyncIterator[None]:
-    """Serves `app` on `bound` while inside; on the way out finishes the requests under way.
+    """Serves it on `bound` while inside; on the way out finishes the requests under way.
 
     aiohttp's own keep-alive default of an hour would also be the patience with half a header.
     The wire's bytes are what is signed, so nothing is decompressed.
     """
-    under_way = _UnderWay()
-    app.middlewares.insert(0, under_way.counted)
-    runner = web.AppRunner(
-        app,
+    runner = _runner(
+        served,
         access_log=None,
-        handle_signals=False,
         keepalive_timeout=keepalive_seconds,
         shutdown_timeout=_GOODBYE_SECONDS,
         auto_decompress=False,
@@ -81,6 +80,8 @@ async def listening(
     await runner.setup()
     handler = runner.server
     assert handler is not None
+    under_way = _UnderWay(handler.request_handler)
+    handler.request_handler = under_way.answer
 
     def protocol() -> asyncio.BaseProtocol:
         full = len(handler.connections) >= max_connections
@@ -95,3 +96,13 @@ async def listening(
         # aiohttp's own shutdown stops reading at once, in the middle of whatever body.
         await under_way.finished(patience_seconds=drain_seconds)
         await runner.cleanup()
+
+
+def _runner(
+    served: web.Application | Handler, *, shutdown_timeout: float, **limits: Any
+) -> web.BaseRunner:
+    if isinstance(served, web.Application):
+        return web.AppRunner(
+            served, handle_signals=False, shutdown_timeout=shutdown_timeout, **limits
+        )
+    return web.ServerRunner(web.Server(served, **limits), shutdown_timeout=shutdown_timeout)

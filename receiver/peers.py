@@ -15,7 +15,7 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
     `forwarded` are the values of X-Forwarded-For in order. Only the part appended by proxies we
     trust is believed, read from the right; everything left of it is the caller's own claim.
     """
-    if not trusted or not _within(peer, trusted):
+    if not forwarded or not _within(peer, trusted):
         return peer
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops):

@@ -1,26 +1,47 @@
-"""The public application: webhooks and signs of life, and nothing else."""
+"""The public listener's answers: webhooks and signs of life, and nothing else.
+
+A handler for aiohttp's low-level server: there is next to nothing to route, and a router with its
+application around each request would cost as much as verifying and recording it.
+"""
 
 from __future__ import annotations
 
 from aiohttp import HttpVersion11, web
 
+from receiver.listener import Handler
 from receiver.readiness import Readiness
 from receiver.webhook import Webhook
 
-
-def public_app(webhook: Webhook, readiness: Readiness) -> web.Application:
-    """The application of the public listener; `client_max_size` also caps chunked bodies."""
-    app = web.Application(client_max_size=webhook.max_body_bytes)
-    # A path without a variable is found without a search; the last one is for what is unknown.
-    for source in (*webhook.verifiers, "{source}"):
-        path = f"/webhooks/{source}"
-        app.router.add_post(path, webhook.handle, expect_handler=_bid_go_on)
-    app.add_routes(readiness.routes())
-    return app
+_WEBHOOKS = "/webhooks"
 
 
-async def _bid_go_on(request: web.Request) -> None:
-    """Answers `Expect: 100-continue`; aiohttp's own handler fails on some other expectations."""
+def public(webhook: Webhook, readiness: Readiness) -> Handler:
+    """Answers `POST /webhooks/{source}`, `GET /healthz` and `GET /readyz`; 404 and 405 else."""
+    signs = {"/healthz": readiness.healthz, "/readyz": readiness.readyz}
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        place, _, source = request.path.rpartition("/")
+        if place == _WEBHOOKS and source:
+            _require(request, "POST")
+            if "Expect" in request.headers:
+                await _bid_go_on(request)
+            return await webhook.handle(request, source)
+        sign = signs.get(request.path)
+        if sign is None:
+            raise web.HTTPNotFound
+        _require(request, "GET", "HEAD")
+        return await sign(request)
+
+    return answer
+
+
+def _require(request: web.BaseRequest, *methods: str) -> None:
+    if request.method not in methods:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
+
+
+async def _bid_go_on(request: web.BaseRequest) -> None:
+    """Answers `Expect: 100-continue`; other expectations are ignored (RFC 9110 §10.1.1)."""
     waits = request.headers["Expect"].lower() == "100-continue"
     if waits and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -30,13 +30,15 @@ class Readiness:
         self._draining = True
 
     def routes(self) -> list[web.RouteDef]:
-        """Both routes, for either listener."""
-        return [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+        """Both, as the routes of an application."""
+        return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz)]
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    async def healthz(self, _request: web.BaseRequest) -> web.Response:
+        """Answers 200 as long as anything is answered."""
         return web.Response(text="alive\n")
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    async def readyz(self, _request: web.BaseRequest) -> web.Response:
+        """Answers 200, or 503 with the reason."""
         if self._draining:
             return web.Response(status=503, text="draining\n", headers={"Retry-After": "5"})
         try:

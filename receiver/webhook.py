@@ -46,9 +46,8 @@ class Webhook:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, source: str) -> web.StreamResponse:
         """Answers one webhook; the answers are the table in the README."""
-        source = request.path.rpartition("/")[2]
         verifier = self.verifiers.get(source)
         if verifier is None:
             # A stranger's word must not become a metric's label.
@@ -67,33 +66,29 @@ class Webhook:
             return self._reject(request, source, peer, body, verdict.reason)
         return await self._record(request, source, peer, body, verdict.verified_by)
 
-    def _caller(self, request: web.Request) -> str:
-        peer = request.remote or ""
-        if not self.trusted_proxies:
-            return peer
-        return caller(peer, request.headers.getall("X-Forwarded-For", ()), self.trusted_proxies)
+    def _caller(self, request: web.BaseRequest) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        return caller(request.remote or "", forwarded, self.trusted_proxies)
 
-    async def _read(self, source: str, request: web.Request) -> bytes | web.StreamResponse:
+    async def _read(self, source: str, request: web.BaseRequest) -> bytes | web.StreamResponse:
         """The wire's bytes, or the answer to a body that cannot be had."""
-        answer, length = partial(self.answers.give, request, source), request.content_length
-        too_large = f"the body is larger than {self.max_body_bytes} bytes"
-        if length is not None and length > self.max_body_bytes:
-            return answer(413, too_large, close=True)
-        if length and request.content.is_eof():
+        length = request.content_length
+        if length and length <= self.max_body_bytes and request.content.is_eof():
             return request.content.read_nowait()  # it came with the header, as most do
+        answer = partial(self.answers.give, request, source)
         try:
             async with asyncio.timeout(self.read_seconds):
-                body = await request.read()
+                body = await _gather(request, self.max_body_bytes)
         except TimeoutError:
             return answer(408, "the body came too slowly", close=True)
-        except web.HTTPRequestEntityTooLarge:
-            return answer(413, too_large, close=True)
         except (web.RequestPayloadError, ConnectionError, ValueError):
             return answer(400, "the body is broken", close=True)
+        if body is None:
+            return answer(413, f"the body is larger than {self.max_body_bytes} bytes", close=True)
         return body or answer(400, "the body is empty")
 
     def _reject(
-        self, request: web.Request, source: str, peer: str, body: bytes, reason: str
+        self, request: web.BaseRequest, source: str, peer: str, body: bytes, reason: str
     ) -> web.StreamResponse:
         self.failures.failed(peer, self.monotonic())
         self.quarantine.offer(
@@ -110,7 +105,7 @@ class Webhook:
         return self.answers.give(request, source, 401, reason)
 
     async def _record(
-        self, request: web.Request, source: str, peer: str, body: bytes, verified_by: str
+        self, request: web.BaseRequest, source: str, peer: str, body: bytes, verified_by: str
     ) -> web.StreamResponse:
         delivery = NewDelivery(
             source=source,
@@ -132,6 +127,18 @@ class Webhook:
         if recorded is Recorded.DUPLICATE:
             return self.answers.give(request, source, 200, "known already")
         return self.answers.give(request, source, 202, "stored")
+
+
+async def _gather(request: web.BaseRequest, max_bytes: int) -> bytes | None:
+    """The whole body, or None as soon as it is, or says that it will be, larger than allowed."""
+    if (request.content_length or 0) > max_bytes:
+        return None
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            return None
+    return bytes(body)
 
 
 def _without_secrets(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:

@@ -12,7 +12,7 @@ from archiver.sqlite import require_safe_version
 from receiver.answers import Answers
 from receiver.listener import listening
 from receiver.peers import FailureLimit
-from receiver.public import public_app
+from receiver.public import public
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.sources import verifiers
@@ -42,7 +42,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     )
     try:
         async with listening(
-            public_app(webhook, readiness),
+            public(webhook, readiness),
             orders.socket("public"),
             keepalive_seconds=config.listen.keepalive_seconds,
             max_connections=config.listen.max_connections,

@@ -187,7 +187,7 @@ async def test_an_empty_body_is_refused_for_good(role: Role) -> None:
 
 async def test_a_source_that_nobody_configured_is_unknown(role: Role) -> None:
     """404, without reading the body or trying its signature."""
-    paths = [b"/webhooks/modelslab", b"/webhooks/doitong%2f", b"/webhooks/Doitong"]
+    paths = [b"/webhooks/modelslab", b"/webhooks/doitong%20", b"/webhooks/Doitong"]
     answers = [
         await ask(role.port, forged(BODY, (NAME, RIGHT), path=path).removesuffix(BODY))
         for path in paths
