@@ -1,15 +1,18 @@
-"""What the catalog itself says when it is measured: counted at each scrape, never kept in step."""
+"""What catalog and disk say when they are measured: at each scrape, never kept in step."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from archiver.catalog import CatalogReader
 from archiver.errors import CatalogUnavailableError
+from archiver.sqlite import log_bytes
 
 
 class CatalogGauges(Collector):
@@ -46,3 +49,27 @@ class CatalogGauges(Collector):
                 "Until the first link dies that still waits to be fetched",
                 value=seconds,
             )
+
+
+class DiskGauges(Collector):
+    """A collector of the room that is left, and of the write-ahead logs that may eat it."""
+
+    def __init__(self, catalog: Path, inboxes: Path) -> None:
+        self._catalog = catalog
+        self._inboxes = inboxes
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges as of now; a folder that cannot be looked at leaves them out."""
+        logs = GaugeMetricFamily(
+            "holdfast_log_bytes", "Write-ahead log of a database", labels=["database"]
+        )
+        try:
+            for path in (self._catalog, *sorted(self._inboxes.glob("*.db"))):
+                logs.add_metric([path.stem], log_bytes(path))
+            free_bytes = shutil.disk_usage(self._inboxes).free
+        except OSError:
+            return
+        yield logs
+        yield GaugeMetricFamily(
+            "holdfast_disk_free_bytes", "Left on the disk of the inboxes", value=free_bytes
+        )

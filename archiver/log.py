@@ -52,6 +52,30 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
+class Outage:
+    """Tells when a trouble begins and when it is over, however often it is met meanwhile.
+
+    A line for each request would fill the very disk whose fault it may be.
+    """
+
+    def __init__(self, begun: str, over: str) -> None:
+        self._begun = begun
+        self._over = over
+        self._met = 0
+
+    def met(self, error: Exception) -> None:
+        """The trouble, once more."""
+        if not self._met:
+            logger().error(self._begun, error=str(error))
+        self._met += 1
+
+    def over(self) -> None:
+        """All is well; says so if it was not before, and how often the trouble was met."""
+        if self._met:
+            logger().info(self._over, refused=self._met)
+            self._met = 0
+
+
 def _redact_values(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:

@@ -36,6 +36,11 @@ SAFE_VERSION = (3, 51, 3)
 # A reader or another role's short transaction never takes longer than this to get out of the way.
 BUSY_SECONDS = 5.0
 
+# A write-ahead log longer than this is shortened; SQLite begins to at 4,000 pages, 16 MB.
+LONG_LOG_BYTES = 64 << 20
+# What shortening it may cost those who wait for their commit meanwhile.
+_SHORTEN_MILLISECONDS = 50
+
 
 def require_safe_version(*, allow_unsafe: bool) -> str:
     """The SQLite version, refused if it may corrupt the archive.
@@ -52,18 +57,21 @@ def require_safe_version(*, allow_unsafe: bool) -> str:
     )
 
 
-def open_writer(path: Path, *, synchronous: str = "FULL") -> Connection:
+def open_writer(
+    path: Path, *, synchronous: str = "FULL", busy_seconds: float | None = None
+) -> Connection:
     """A connection for the one thread that writes `path`: WAL, manual transactions.
 
     `FULL` makes a commit survive a power cut; anything less has been seen to lose acknowledged
-    rows. The file and its folder are made if missing.
+    rows. The file and its folder are made if missing. A lock of somebody else's is waited for
+    `busy_seconds`, by default BUSY_SECONDS.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _connect(path.resolve().as_uri())
+    connection = _connect(path.resolve().as_uri(), busy_seconds)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint=4000")
-    connection.execute("PRAGMA journal_size_limit=67108864")
+    connection.execute(f"PRAGMA journal_size_limit={LONG_LOG_BYTES}")
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
 
@@ -75,12 +83,48 @@ def open_reader(path: Path) -> Connection:
     return connection
 
 
-def _connect(uri: str) -> Connection:
+def begin_log_anew(connection: Connection) -> None:
+    """Moves the write-ahead log into the database and empties it, or raises Error.
+
+    To be done after a fault and before the next commit: what an fsync failed to write the kernel
+    may still show and never write, and a commit that stands behind it in the log would be lost
+    with it in a power cut ("Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+    """
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("a reader keeps the log from being begun anew")
+
+
+def shorten_log(connection: Connection) -> None:
+    """Empties a log that has grown long, unless a reader holds it for more than a moment.
+
+    SQLite's own checkpoints never wait, so that readers without a pause let a log grow for ever.
+    """
+    _, _, file = connection.execute("PRAGMA database_list").fetchone()
+    if log_bytes(Path(file)) <= LONG_LOG_BYTES:
+        return
+    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout={_SHORTEN_MILLISECONDS}")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={patience}")
+
+
+def log_bytes(path: Path) -> int:
+    """The size of a database's write-ahead log, 0 if it has none."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _connect(uri: str, busy_seconds: float | None = None) -> Connection:
     # isolation_level=None: transactions are ours to begin; threads: handed over, never shared.
     connection = sqlite3.connect(
         uri,
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=BUSY_SECONDS if busy_seconds is None else busy_seconds,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=600,
@@ -89,6 +133,11 @@ def _connect(uri: str) -> Connection:
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cache_size=-32768")
     return connection
+
+
+def is_damage(error: Error) -> bool:
+    """Whether it says that the file is no database or a broken one, not that it cannot be had."""
+    return type(error) is sqlite3.DatabaseError
 
 
 def data_version(connection: Connection) -> int:

@@ -15,10 +15,14 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from archiver.sqlite import Connection, Error
+from archiver.clock import monotonic
+from archiver.sqlite import Connection, Error, begin_log_anew, shorten_log
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# How often the length of the log is looked at.
+_LOOK_SECONDS = 5.0
 
 Work = Callable[[Connection, Sequence[Item]], Sequence[Result | Exception]]
 
@@ -28,7 +32,7 @@ class WriterThread(Generic[Item, Result]):
 
     `work` makes one durable commit per call and returns a result or an exception per item; if it
     raises, every item of the batch gets that exception, and the connection is opened afresh,
-    because after an I/O error nothing about the old one can be trusted.
+    because after an I/O error nothing about the old one, nor about its log, can be trusted.
     """
 
     def __init__(
@@ -47,13 +51,18 @@ class WriterThread(Generic[Item, Result]):
         self._idle = True
         self._closing = False
         self._connection: Connection | None = None
+        self._look_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    async def start(self) -> None:
-        """Opens the file once here, so that what cannot work at all is said at start-up."""
-        self._connection = await asyncio.to_thread(self._connect)
+    async def start(self, *, opened: bool = True) -> None:
+        """Opens the file once here, so that what cannot work at all is said at start-up.
+
+        Unless `opened`: then the first batch opens it, and nobody is told if it cannot.
+        """
+        if opened:
+            self._connection = await asyncio.to_thread(self._connect)
         self._thread.start()
 
     @property
@@ -95,17 +104,29 @@ class WriterThread(Generic[Item, Result]):
             batch = [self._waiting.popleft() for _ in range(count)]
             outcome = self._commit([item for item, _ in batch])
             self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch], outcome)
+            self._look_after_log()
         self._finish()
 
     def _commit(self, items: list[Item]) -> Sequence[Result | Exception]:
         try:
             if self._connection is None:
-                self._connection = self._connect()
+                connection = self._connect()
+                begin_log_anew(connection)
+                self._connection = connection
             return self._work(self._connection, items)
         except Exception as error:
             # Whatever a batch does, the thread lives on for the next one.
             self._drop_connection()
             return [error] * len(items)
+
+    def _look_after_log(self) -> None:
+        if self._connection is None or monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + _LOOK_SECONDS
+        try:
+            shorten_log(self._connection)
+        except Error:
+            self._drop_connection()
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

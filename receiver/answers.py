@@ -30,6 +30,11 @@ class Answers:
         self._now = now
         self._given: Counter[tuple[str, int]] = Counter()
         self._ready: dict[tuple[int, str], _Ready] = {}
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on each answer says that it is the last of its connection."""
+        self._draining = True
 
     def give(
         self,
@@ -43,6 +48,7 @@ class Answers:
     ) -> web.StreamResponse:
         """An answer of `text`, counted under `source`; `close` leaves the rest of a body unread."""
         self._count(source, status)
+        close = close or self._draining
         plain = not close and retry_after is None
         if plain and request.keep_alive and request.version == HttpVersion11:
             return self._ready.get((status, text)) or self._make_ready(status, text)

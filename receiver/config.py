@@ -21,6 +21,7 @@ ENV_PREFIX = "HOLDFAST_"
 DEFAULT_FILE = Path("holdfast.toml")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -47,9 +48,10 @@ class Listen(Section, frozen=True):
 
 
 class CatalogTable(Section, frozen=True):
-    """Where the catalog lies; the inboxes lie beside it."""
+    """Where the catalog lies; the inboxes lie beside it, and leave `min_free_bytes` of the disk."""
 
     url: str = "sqlite:///holdfast-data/catalog.db"
+    min_free_bytes: Size = 128 << 20
     allow_unsafe_sqlite: bool = False
 
     @property

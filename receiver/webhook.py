@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -17,7 +17,7 @@ from aiohttp import web
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxWriter, NewDelivery, Recorded
 from archiver.inbox.quarantine import Quarantine, Rejected
-from archiver.log import logger
+from archiver.log import Outage
 from archiver.models import Heard
 from receiver.answers import Answers
 from receiver.peers import FailureLimit, Network, caller
@@ -45,6 +45,9 @@ class Webhook:
     answers: Answers
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    outage: Outage = field(
+        default_factory=lambda: Outage("deliveries are refused", "deliveries are taken in again")
+    )
 
     async def handle(self, request: web.BaseRequest, source: str) -> web.StreamResponse:
         """Answers one webhook; the answers are the table in the README."""
@@ -120,10 +123,11 @@ class Webhook:
         try:
             recorded = await self.inbox.append(delivery)
         except InboxUnavailableError as error:
-            logger().error("a delivery was refused", source=source, error=str(error))
+            self.outage.met(error)
             return self.answers.give(
                 request, source, 503, "not stored, try again", retry_after=RETRY_AFTER_SECONDS
             )
+        self.outage.over()
         if recorded is Recorded.DUPLICATE:
             return self.answers.give(request, source, 200, "known already")
         return self.answers.give(request, source, 202, "stored")

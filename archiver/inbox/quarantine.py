@@ -18,7 +18,7 @@ import msgspec
 
 from archiver.log import logger
 from archiver.moments import to_millis
-from archiver.sqlite import Connection, Error, open_writer
+from archiver.sqlite import Connection, Error, is_damage, open_writer
 from archiver.writer import WriterThread
 
 MAX_ROWS = 100_000
@@ -75,8 +75,8 @@ class Quarantine:
         self._window_ends_at: datetime | None = None
 
     async def start(self) -> None:
-        """Opens the file, made if missing."""
-        await self._writer.start()
+        """Begins to take copies; a disk that fails now must not keep webhooks from coming in."""
+        await self._writer.start(opened=False)
 
     def offer(self, rejected: Rejected) -> bool:
         """Keeps a copy if there is room for it; never waits and never fails."""
@@ -108,6 +108,8 @@ def _open(path: Path) -> Connection:
     try:
         return _open_once(path)
     except Error as error:
+        if not is_damage(error):
+            raise
         logger().error("the quarantine is damaged and begun anew", error=str(error))
         for end in ("", "-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ The sender's headers cannot take part, because nothing signs them.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS deliveries_once
     ON deliveries (sha256, source, heard, path_token);
 """
 
+# Nobody else writes here, so whoever holds a lock is a stranger: the sender is told soon.
+BUSY_SECONDS = 1.0
+
 _COLUMNS = "source, heard, path_token, received_at, peer, verified_by, sha256, headers, body"
 _PLACES = "(?,?,?,?,?,?,?,?,?)"
 
@@ -62,17 +66,19 @@ _Item = tuple[Any, ...] | _Prove
 class SqliteInbox:
     """The writing side; the process that owns the file makes exactly one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, min_free_bytes: int = 0) -> None:
+        """Refuses deliveries while the disk has less than `min_free_bytes` left."""
         self._path = path
+        self._min_free_bytes = min_free_bytes
         self._writer: WriterThread[_Item, Recorded] = WriterThread(
-            f"inbox {path.stem}", lambda: _open(path), _commit
+            f"inbox {path.stem}", lambda: _open(path), self._commit
         )
 
     async def start(self) -> None:
         """Opens the file, made if missing; raises InboxUnavailableError."""
         try:
             await self._writer.start()
-        except Error as error:
+        except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
     @property
@@ -84,19 +90,30 @@ class SqliteInbox:
         """See `InboxWriter.append`."""
         try:
             return await self._writer.put(_to_row(delivery))
-        except Error as error:
+        except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
     async def prove(self, now: datetime) -> None:
         """See `InboxWriter.prove`."""
         try:
             await self._writer.put(_Prove(at=to_millis(now)))
-        except Error as error:
+        except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
     async def close(self) -> None:
         """Commits what waits and closes the file."""
         await self._writer.close()
+
+    def _commit(
+        self, connection: Connection, items: Sequence[_Item]
+    ) -> Sequence[Recorded | Exception]:
+        """One durable commit for all of `items`, if that leaves room on the disk."""
+        if self._min_free_bytes:
+            free_bytes = shutil.disk_usage(self._path.parent).free
+            if free_bytes < self._min_free_bytes:
+                return [_too_full(self._path, free_bytes, self._min_free_bytes)] * len(items)
+        with INBOX_COMMIT_SECONDS.time():
+            return _write(connection, items)
 
 
 class SqliteInboxReader:
@@ -162,18 +179,12 @@ def inbox_files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> Connection:
-    connection = open_writer(path)
+    connection = open_writer(path, busy_seconds=BUSY_SECONDS)
     connection.executescript(_SCHEMA)
     connection.execute(
         "INSERT INTO inbox SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM inbox)", (str(uuid.uuid4()),)
     )
     return connection
-
-
-def _commit(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
-    """One durable commit for all of `items`."""
-    with INBOX_COMMIT_SECONDS.time():
-        return _write(connection, items)
 
 
 def _write(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
@@ -248,7 +259,15 @@ def _unreadable(path: Path, error: Error) -> InboxUnavailableError:
     )
 
 
-def _unavailable(path: Path, error: Error) -> InboxUnavailableError:
+def _too_full(path: Path, free_bytes: int, min_free_bytes: int) -> InboxUnavailableError:
+    return InboxUnavailableError(
+        f"the disk of {path} has {free_bytes} bytes left, and catalog.min_free_bytes keeps "
+        f"{min_free_bytes}; nothing was acknowledged, the sender should try again, and the "
+        "operator should free some space"
+    )
+
+
+def _unavailable(path: Path, error: Exception) -> InboxUnavailableError:
     return InboxUnavailableError(
         f"the inbox {path} cannot commit ({error}); nothing was acknowledged, the sender should "
         "try again, and the operator should look at the disk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ def command(file: ConfigFile, as_json: bool) -> None:
     archive, inboxes = open_archive(config), Inboxes(config.catalog.inbox_folder)
     with archive.view() as tables:
         status = _status(tables, inboxes, clock.now())
+    free_bytes = shutil.disk_usage(config.catalog.path.parent).free
+    status["disk"] = {"free_bytes": free_bytes, "min_free_bytes": config.catalog.min_free_bytes}
     if as_json:
         echo_json(status)
     else:
@@ -65,3 +68,7 @@ def _print(status: dict[str, Any]) -> None:
     ago = status["archive_beat_seconds_ago"]
     alive = "never ran" if ago is None else f"last seen {ago:.0f} s ago"
     out.print(f"{'archive role':12} {alive}")
+    disk = status["disk"]
+    refusing = disk["free_bytes"] < disk["min_free_bytes"]
+    full = "; too full: webhooks are refused, free some space" if refusing else ""
+    out.print(f"{'disk':12} {disk['free_bytes'] / 2**30:.1f} GiB free{full}")

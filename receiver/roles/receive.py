@@ -24,7 +24,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     folder = config.catalog.inbox_folder
-    inbox, quarantine = SqliteInbox(folder / "receive.db"), Quarantine(folder / "quarantine.db")
+    inbox = SqliteInbox(folder / "receive.db", min_free_bytes=config.catalog.min_free_bytes)
+    quarantine = Quarantine(folder / "quarantine.db")
     await inbox.start()
     await quarantine.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
@@ -51,6 +52,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             ready()
             await stop.wait()
             readiness.drain()
+            webhook.answers.drain()
     finally:
         webhook.answers.tell()
         await inbox.close()

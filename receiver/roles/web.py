@@ -11,12 +11,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from archiver import clock
 from archiver.blobs.opening import open_blob_store
 from archiver.catalog import CatalogReader
-from archiver.gauges import CatalogGauges
+from archiver.gauges import CatalogGauges, DiskGauges
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
 from archiver.web.api import ArchiveApi
 from receiver.access import guard
-from receiver.config import host_and_port
 from receiver.listener import listening
 from receiver.private import Remembered, private_app
 from receiver.readiness import Readiness
@@ -27,7 +26,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     """Serves the archive until told to stop."""
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    inbox = SqliteInbox(config.catalog.inbox_folder / "web.db")
+    folder, min_free_bytes = config.catalog.inbox_folder, config.catalog.min_free_bytes
+    inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
     await inbox.start()
     catalog = CatalogReader(config.catalog.path)
     bucket = config.bucket
@@ -44,9 +44,12 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(gauges)
+        registry.register(DiskGauges(config.catalog.path, folder))
         return generate_latest(registry)
 
-    host, _ = host_and_port(config.listen.private, "listen.private")
+    bound = orders.socket("private")
+    # Where it stands, not where the configuration would have put it: it may be handed over.
+    host = bound.getsockname()[0]
     app = private_app(
         api=ArchiveApi(catalog, blobs),
         remembered=Remembered(inbox, now=clock.now),
@@ -57,7 +60,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     try:
         async with listening(
             app,
-            orders.socket("private"),
+            bound,
             keepalive_seconds=config.listen.keepalive_seconds,
             max_connections=config.listen.max_connections,
             drain_seconds=DRAIN_SECONDS,

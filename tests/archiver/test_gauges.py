@@ -8,9 +8,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.gauges import CatalogGauges
+from archiver.gauges import CatalogGauges, DiskGauges
 from archiver.ledger import keep
 from archiver.lifecycle import archive
+from archiver.sqlite import log_bytes, open_writer
 from tests.archiver.catalog.test_deliveries import DELIVERY
 from tests.archiver.generated import URL_DIES_AT, linked
 from tests.archiver.heard import asset
@@ -59,3 +60,23 @@ async def test_the_catalog_is_counted_at_each_scrape(
 def test_an_unavailable_catalog_leaves_its_gauges_out(tmp_path: Path, clock: FrozenClock) -> None:
     """The metrics page answers all the same."""
     assert measured(CatalogReader(tmp_path / "missing.db"), clock) == {}
+
+
+def test_the_disk_is_measured_at_each_scrape(tmp_path: Path) -> None:
+    """The room that is left, and the length of each database's log; nothing of it must be there."""
+    inboxes = tmp_path / "inbox"
+    registry = CollectorRegistry()
+    registry.register(DiskGauges(tmp_path / "catalog.db", inboxes))
+    assert list(registry.collect()) == []
+    inbox = open_writer(inboxes / "receive.db")
+    inbox.execute("CREATE TABLE things (name TEXT) STRICT")
+
+    def length(database: str) -> float | None:
+        return registry.get_sample_value("holdfast_log_bytes", {"database": database})
+
+    assert length("receive") == log_bytes(inboxes / "receive.db") > 0
+    assert length("catalog") == 0
+    free_bytes = registry.get_sample_value("holdfast_disk_free_bytes")
+    assert free_bytes is not None
+    assert free_bytes > 0
+    inbox.close()

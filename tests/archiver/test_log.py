@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from archiver import log
-from archiver.log import logger
+from archiver.log import Outage, logger
 
 
 def lines(file: io.StringIO) -> list[dict[str, Any]]:
@@ -39,6 +39,19 @@ def test_no_line_opens_a_door(log_file: io.StringIO, url: str) -> None:
         logger().exception("a fault")
     assert "hush" not in log_file.getvalue()
     assert log_file.getvalue().count("cdn.example/1.png") >= 4
+
+
+def test_an_outage_is_told_when_it_begins_and_when_it_is_over(log_file: io.StringIO) -> None:
+    """Two lines, however often it is met, and none where there is none."""
+    outage = Outage("refused", "taken in again")
+    outage.over()
+    for _ in range(2):
+        for _ in range(3):
+            outage.met(OSError("no room"))
+        outage.over()
+        outage.over()
+    told = [(line["event"], line.get("error"), line.get("refused")) for line in lines(log_file)]
+    assert told == [("refused", "no room", None), ("taken in again", None, 3)] * 2
 
 
 def test_an_exception_is_told_with_its_traceback(log_file: io.StringIO) -> None:

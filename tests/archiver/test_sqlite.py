@@ -12,10 +12,13 @@ from archiver.sqlite import (
     DATA_FAULTS,
     Connection,
     Error,
+    begin_log_anew,
     data_version,
+    log_bytes,
     open_reader,
     open_writer,
     require_safe_version,
+    shorten_log,
 )
 from tests.archiver.disks import fill_disk, locked
 
@@ -140,3 +143,58 @@ def _write_while_locked(connection: Connection) -> None:
     path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
     with locked(path):
         connection.execute("INSERT INTO things VALUES ('one', 1)")
+
+
+def test_a_log_is_begun_anew_with_everything_in_the_database(path: Path) -> None:
+    """What was committed is kept, and nothing of it is in the log any more."""
+    writer = table(path)
+    writer.execute("INSERT INTO things VALUES ('a', 1)")
+    assert log_bytes(path) > 0
+    begin_log_anew(writer)
+    assert log_bytes(path) == 0
+    assert writer.execute("SELECT name FROM things").fetchall() == [("a",)]
+    writer.close()
+    assert log_bytes(path) == 0
+
+
+def test_a_log_that_is_being_read_is_not_begun_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error, never a silent half of the work; once the reader is gone it is done."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    writer = table(path)
+    reader = open_reader(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM things").fetchall()
+    writer.execute("INSERT INTO things VALUES ('a', 1)")
+    with pytest.raises(Error, match="a reader keeps the log"):
+        begin_log_anew(writer)
+    reader.execute("COMMIT")
+    begin_log_anew(writer)
+    assert log_bytes(path) == 0
+    reader.close()
+    writer.close()
+
+
+def test_a_long_log_is_shortened_and_a_short_one_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader is waited for a moment only, and patience is afterwards what it was."""
+    writer = table(path)
+    writer.execute("INSERT INTO things VALUES ('a', 1)")
+    long = log_bytes(path)
+    shorten_log(writer)
+    assert long == log_bytes(path)
+    monkeypatch.setattr(sqlite, "LONG_LOG_BYTES", long - 1)
+    reader = open_reader(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM things").fetchall()
+    writer.execute("INSERT INTO things VALUES ('b', 1)")
+    shorten_log(writer)
+    assert log_bytes(path) > long
+    reader.execute("COMMIT")
+    shorten_log(writer)
+    assert log_bytes(path) == 0
+    assert writer.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+    reader.close()
+    writer.close()

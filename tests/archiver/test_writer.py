@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from archiver import sqlite
 from archiver.sqlite import Connection, Error, open_reader, open_writer
 from archiver.writer import WriterThread
 from tests.archiver.disks import commits
@@ -160,6 +161,39 @@ async def test_a_full_disk_fails_its_batch_and_nothing_of_it_stays(tmp_path: Pat
     assert ledger.entries() == []
     assert await outcomes(*map(writer.put, texts)) == [5, 99_999, 9]
     assert texts == ledger.entries()
+    await writer.close()
+
+
+async def test_after_a_fault_nothing_is_committed_behind_what_it_left(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is begun anew first; as long as a reader keeps it from that, all are refused."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    writer = await ledger.writer()
+    assert await outcomes(writer.put("a")) == [1]
+    reader = open_reader(ledger.path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM entries").fetchall()
+    assert await outcomes(writer.put("b")) == [1]
+    assert await outcomes(writer.put("bug")) == ["KeyError"]
+    assert await outcomes(writer.put("c")) == ["OperationalError"]
+    reader.execute("COMMIT")
+    assert await outcomes(writer.put("d")) == [1]
+    assert commits(ledger.path) == 1
+    assert ledger.entries() == ["a", "b", "d"]
+    reader.close()
+    await writer.close()
+
+
+async def test_a_log_that_grew_long_is_shortened_by_and_by(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer looks after its own log."""
+    monkeypatch.setattr(sqlite, "LONG_LOG_BYTES", 0)
+    writer = await ledger.writer()
+    await outcomes(writer.put("a"))
+    await outcomes(writer.put("b"))  # the look comes after the answer
+    assert commits(ledger.path) <= 1
     await writer.close()
 
 

@@ -46,7 +46,7 @@ class Wire:
     async def rest(self) -> bytes:
         """All that comes until the other side closes the connection.
 
-        Who is closed while still sending may be told so by a reset, behind which nothing can be read.
+        Who is closed while still sending may be told so by a reset, and nothing comes after that.
         """
         heard = bytearray()
         async with asyncio.timeout(PATIENCE_SECONDS):

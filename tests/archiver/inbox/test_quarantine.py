@@ -150,17 +150,20 @@ async def test_no_trouble_of_the_file_is_anyones(
     complaints: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
-    locking = Quarantine(path)
+    earlier, locking = Quarantine(path), Quarantine(path)
+    await earlier.start()
+    earlier.offer(request(0))
+    await earlier.close()
     await locking.start()
     with locked(path):
         locking.offer(request(1))
         await locking.close()
-    assert bodies(path) == []
+    assert bodies(path) == [b"0"]
     locking.offer(request(2))  # closed by now
     await asyncio.sleep(0)
     kept.offer(request(3))
     await kept.close()
-    assert bodies(path) == [b"3"]
+    assert bodies(path) == [b"0", b"3"]
     gc.collect()  # what nobody has asked for complains when it goes
     assert complaints == []
 

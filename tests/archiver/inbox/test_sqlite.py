@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from archiver import sqlite
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxReader
 from archiver.inbox.sqlite import SqliteInbox, SqliteInboxReader, inbox_files
@@ -73,7 +72,7 @@ class TestSqliteInbox(InboxContract):
     @pytest.fixture
     def driver(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> InboxDriver:
         """An inbox that does not wait long for a lock."""
-        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+        monkeypatch.setattr("archiver.inbox.sqlite.BUSY_SECONDS", 0.01)
         return SqliteDriver(path)
 
 
@@ -153,3 +152,30 @@ def test_the_quarantine_is_no_inbox(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [path.name for path in inbox_files(tmp_path)] == ["receive.db", "web.db"]
     assert inbox_files(tmp_path / "missing") == []
+
+
+async def test_a_disk_that_is_nearly_full_is_left_alone(path: Path) -> None:
+    """Below `min_free_bytes` all are refused and told what to do; what was there is there."""
+    roomy, narrow = SqliteInbox(path), SqliteInbox(path, min_free_bytes=1 << 60)
+    await roomy.start()
+    await roomy.append(WEBHOOK)
+    await roomy.close()
+    await narrow.start()
+    with pytest.raises(InboxUnavailableError, match=r"catalog\.min_free_bytes .* free some space"):
+        await narrow.append(webhook(1))
+    with pytest.raises(InboxUnavailableError, match="bytes left"):
+        await narrow.prove(WEBHOOK.received_at)
+    await narrow.close()
+    reader = SqliteInboxReader(path)
+    assert [WEBHOOK.body] == [delivery.body for delivery in reader.after(0, limit=9)]
+    reader.close()
+
+
+async def test_a_folder_that_has_gone_is_told_as_trouble_of_the_disk(path: Path) -> None:
+    """What the file system refuses to answer refuses deliveries, not the handler."""
+    inbox = SqliteInbox(path, min_free_bytes=1)
+    await inbox.start()
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    with pytest.raises(InboxUnavailableError, match="No such file"):
+        await inbox.append(WEBHOOK)
+    await inbox.close()
