@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from archiver.models import Asset, Failure, Generation, Link, Slot
+from archiver.moments import to_text
 
 FORMAT = "holdfast-manifest-1"
 
@@ -35,9 +35,9 @@ def describe(generation: Generation) -> dict[str, Any]:
         "params": _said(asdict(generation.params)),
         "track_id": generation.track_id,
         "cost": generation.cost,
-        "created_at": _time(generation.created_at),
-        "completed_at": _time(generation.completed_at),
-        "first_heard_at": _time(generation.first_heard_at),
+        "created_at": to_text(generation.created_at),
+        "completed_at": to_text(generation.completed_at),
+        "first_heard_at": to_text(generation.first_heard_at),
         "slots": [_slot(slot) for slot in generation.slots],
     }
 
@@ -67,7 +67,7 @@ def _asset(asset: Asset) -> dict[str, Any]:
         "media_type": asset.media_type,
         "width": asset.width,
         "height": asset.height,
-        "archived_at": _time(asset.archived_at),
+        "archived_at": to_text(asset.archived_at),
     }
 
 
@@ -77,7 +77,7 @@ def _link(link: Link) -> dict[str, Any]:
         "url_sha256": link.url_sha256.hex(),
         "inbox": link.heard_in.inbox,
         "position": link.heard_in.position,
-        "expires_at": _time(link.expires_at),
+        "expires_at": to_text(link.expires_at),
         "failure": _failure(link.failure),
     }
 
@@ -90,9 +90,3 @@ def _failure(failure: Failure | None) -> dict[str, str] | None:
         "code": failure.code,
         "message": failure.message,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,6 +8,7 @@ from archiver import manifest
 from archiver.catalog import Tables
 from archiver.catalog.jobs import JobRow
 from archiver.models import Generation, JobKind, Slot
+from archiver.moments import to_text
 from archiver.search import Hit
 
 
@@ -26,7 +27,7 @@ def generation_story(tables: Tables, generation: Generation) -> dict[str, Any]:
             "position": told.ref.position,
             "heard": told.heard.value,
             "state": told.state,
-            "received_at": told.received_at.isoformat(),
+            "received_at": to_text(told.received_at),
         }
         for told in tables.deliveries.of(generation.key)
     ]
@@ -45,7 +46,7 @@ def hit_summary(hit: Hit) -> dict[str, Any]:
         "reason": hit.slot.reason,
         "prompt": generation.params.prompt,
         "service": generation.service,
-        "heard_at": generation.first_heard_at.isoformat(),
+        "heard_at": to_text(generation.first_heard_at),
         "origin": asset.origin.value if asset else None,
         "sha256": asset.sha256.hex() if asset else None,
         "media_type": asset.media_type if asset else None,
@@ -67,6 +68,6 @@ def _job(job: JobRow) -> dict[str, Any]:
         "state": job.state.value,
         "reason": job.reason,
         "attempts": job.attempts,
-        "next_try_at": job.run_at.isoformat() if job.run_at else None,
-        "deadline_at": job.deadline_at.isoformat() if job.deadline_at else None,
+        "next_try_at": to_text(job.run_at),
+        "deadline_at": to_text(job.deadline_at),
     }

@@ -6,6 +6,7 @@ It is read once by the parent process, checked whole, and handed to each role fr
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -19,6 +20,8 @@ from archiver.errors import ConfigError
 
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_FILE = Path("holdfast.toml")
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
@@ -157,28 +160,21 @@ def load(
     for dotted, value in flags.items():
         if value is not None:
             _set(tree, dotted.split("."), value)
-    return from_tree(tree)
+    return from_tree(tree, where=str(file or DEFAULT_FILE))
 
 
-def from_tree(tree: Mapping[str, Any]) -> Config:
-    """Checks a tree of plain values; raises ConfigError."""
+def from_tree(tree: Mapping[str, Any], *, where: str = "given") -> Config:
+    """Checks a tree of plain values; raises ConfigError, saying `where` it is from."""
     try:
         config = msgspec.convert(tree, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"the configuration is wrong: {error}") from error
+        complaint = _complaint(str(error))
+        raise ConfigError(
+            f"the configuration ({where}, {ENV_PREFIX}… and flags) is wrong: {complaint}"
+        ) from error
     config = _with_absolute_paths(_with_secret_files(config))
     _check(config)
     return config
-
-
-def to_json(config: Config) -> bytes:
-    """The whole configuration, secrets included, for the pipe to a role and nowhere else."""
-    return msgspec.json.encode(config)
-
-
-def from_json(text: bytes) -> Config:
-    """What `to_json` wrote."""
-    return msgspec.json.decode(text, type=Config)
 
 
 def host_and_port(listen: str, name: str) -> tuple[str, int]:
@@ -187,6 +183,16 @@ def host_and_port(listen: str, name: str) -> tuple[str, int]:
     if not host or not (port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
         raise ConfigError(f"{name} = {listen!r} is not host:port")
     return host.strip("[]"), int(port)
+
+
+def _complaint(said: str) -> str:
+    """msgspec's words with the setting's own name in front."""
+    what, _, place = said.partition(" - at `")
+    setting = place.rstrip("`").removeprefix("key ").removeprefix("$").lstrip(".")
+    unknown = _UNKNOWN(what)
+    if unknown:
+        return f"no setting is called {'.'.join(filter(None, (setting, unknown[1])))}"
+    return f"{setting}: {what[:1].lower()}{what[1:]}" if setting else what
 
 
 def _read_toml(file: Path | None) -> dict[str, Any]:

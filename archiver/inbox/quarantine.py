@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from archiver.log import logger
-from archiver.moments import to_millis
-from archiver.sqlite import Connection, Error, is_damage, open_writer
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection, Error, is_damage, open_reader, open_writer
 from archiver.writer import WriterThread
 
 MAX_ROWS = 100_000
@@ -103,6 +103,34 @@ class Quarantine:
         return True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """How many requests of a source wait for one reason, and when the newest came."""
+
+    source: str
+    reason: str
+    count: int
+    last_at: datetime
+
+
+def refused(path: Path) -> Sequence[Refused]:
+    """What waits in a quarantine file, the latest trouble first; nothing if there is none."""
+    if not path.exists():
+        return []
+    connection = open_reader(path)
+    try:
+        rows = connection.execute(
+            "SELECT source, reason, count(*), max(received_at) FROM rejected"
+            " GROUP BY source, reason ORDER BY max(received_at) DESC"
+        ).fetchall()
+    finally:
+        connection.close()
+    return [
+        Refused(source=source, reason=reason, count=count, last_at=from_millis(last_at))
+        for source, reason, count, last_at in rows
+    ]
+
+
 def _open(path: Path) -> Connection:
     """The file, made anew if it is damaged: nobody was promised what it held."""
     try:
@@ -118,6 +146,7 @@ def _open(path: Path) -> Connection:
 
 def _open_once(path: Path) -> Connection:
     # OFF: nobody was promised that these survive a power cut, so no fsync is spent on strangers.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_writer(path, synchronous="OFF")
     connection.executescript(_SCHEMA)
     return connection

@@ -81,11 +81,6 @@ class SqliteInbox:
         except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
-    @property
-    def backlog(self) -> int:
-        """How many deliveries wait for their commit."""
-        return self._writer.backlog
-
     async def append(self, delivery: NewDelivery) -> Recorded:
         """See `InboxWriter.append`."""
         try:
@@ -179,6 +174,8 @@ def inbox_files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> Connection:
+    # Whoever can read an inbox can read full links, each the key to a picture.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_writer(path, busy_seconds=BUSY_SECONDS)
     connection.executescript(_SCHEMA)
     connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+_LINE_WIDTH = 1000
 
 STATE_STYLES = {
     "archived": "green",
@@ -27,8 +30,12 @@ def echo_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """The terminal for people; markup is off, so no prompt can paint it."""
-    return Console(markup=False, highlight=False)
+    """The terminal for people; markup is off, so no prompt can paint it.
+
+    Into a pipe or a file a row is one line, however long, so that grep finds what belongs together.
+    """
+    width = None if sys.stdout.isatty() else _LINE_WIDTH
+    return Console(markup=False, highlight=False, width=width)
 
 
 def table(*columns: str) -> Table:
@@ -37,6 +44,11 @@ def table(*columns: str) -> Table:
     for column in columns:
         plain.add_column(column, overflow="fold")
     return plain
+
+
+def typed(text: str) -> str:
+    """What an operator typed, bytes that are no text replaced: they can name nothing."""
+    return text.encode(errors="replace").decode()
 
 
 def one_line(text: str | None, *, width: int) -> str:

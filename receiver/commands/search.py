@@ -15,6 +15,7 @@ from receiver.commands.output import (
     json_option,
     one_line,
     table,
+    typed,
 )
 
 
@@ -32,7 +33,7 @@ def command(
     """Find pictures by words: of the prompt, the id, the service, the day; newest first."""
     archive = open_archive(file.load())
     with archive.view() as tables:
-        page = search(tables, " ".join(words), cursor=cursor, limit=limit)
+        page = search(tables, typed(" ".join(words)), cursor=cursor, limit=limit)
     if as_json:
         hits = [hit_summary(hit) for hit in page.hits]
         echo_json({"hits": hits, "cursor": page.cursor})

@@ -13,7 +13,7 @@ from archiver.models import Generation
 from archiver.story import generation_story
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
-from receiver.commands.output import console, echo_json, json_option, one_line
+from receiver.commands.output import console, echo_json, json_option, one_line, typed
 
 
 class NotFoundError(HoldfastError):
@@ -26,7 +26,7 @@ class NotFoundError(HoldfastError):
 @click.pass_obj
 def command(file: ConfigFile, name: str, as_json: bool) -> None:
     """Show one generation, named PROVIDER/GENERATION-ID, by archive number or sha256 prefix."""
-    archive = open_archive(file.load())
+    archive, name = open_archive(file.load()), typed(name)
     with archive.view() as tables:
         generation = _find(tables, name)
         if generation is None:

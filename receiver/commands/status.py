@@ -10,6 +10,8 @@ import click
 
 from archiver import clock
 from archiver.catalog import Tables
+from archiver.inbox.quarantine import Refused, refused
+from archiver.moments import to_text
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option
@@ -22,9 +24,12 @@ from receiver.inboxes import Inboxes
 def command(file: ConfigFile, as_json: bool) -> None:
     """Show what is safe, what is not yet, and when the first link dies."""
     config = file.load()
+    now = clock.now()
     archive, inboxes = open_archive(config), Inboxes(config.catalog.inbox_folder)
     with archive.view() as tables:
-        status = _status(tables, inboxes, clock.now())
+        status = _status(tables, inboxes, now)
+    quarantined = refused(config.catalog.inbox_folder / "quarantine.db")
+    status["refused"] = [_refused(one, now) for one in quarantined]
     free_bytes = shutil.disk_usage(config.catalog.path.parent).free
     status["disk"] = {"free_bytes": free_bytes, "min_free_bytes": config.catalog.min_free_bytes}
     if as_json:
@@ -45,9 +50,18 @@ def _status(tables: Tables, inboxes: Inboxes, now: datetime) -> dict[str, Any]:
         "losses": tables.generations.count_reasons("dead"),
         "unparsed": tables.deliveries.count_unparsed(),
         "backlog": inboxes.backlog(tables.deliveries.position),
-        "first_loss_at": first_loss_at.isoformat() if first_loss_at else None,
+        "first_loss_at": to_text(first_loss_at),
         "seconds_to_first_loss": _seconds(first_loss_at, now),
         "archive_beat_seconds_ago": -_seconds(beat_at, now) if beat_at else None,
+    }
+
+
+def _refused(one: Refused, now: datetime) -> dict[str, Any]:
+    return {
+        "source": one.source,
+        "reason": one.reason,
+        "count": one.count,
+        "last_seconds_ago": -_seconds(one.last_at, now),
     }
 
 
@@ -68,6 +82,9 @@ def _print(status: dict[str, Any]) -> None:
     ago = status["archive_beat_seconds_ago"]
     alive = "never ran" if ago is None else f"last seen {ago:.0f} s ago"
     out.print(f"{'archive role':12} {alive}")
+    for one in status["refused"]:
+        ago = f"the last {one['last_seconds_ago']:.0f} s ago"
+        out.print(f"{'refused':12} {one['count']} from {one['source']}, {ago}: {one['reason']}")
     disk = status["disk"]
     refusing = disk["free_bytes"] < disk["min_free_bytes"]
     full = "; too full: webhooks are refused, free some space" if refusing else ""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.moments import from_millis, to_millis
+from archiver.moments import from_millis, to_millis, to_text
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 # A day inside the calendar, so that no zone leads out of it.
@@ -48,3 +48,10 @@ def test_a_moment_without_a_zone_is_a_mistake() -> None:
     """It could mean anything, so it is not guessed at."""
     with pytest.raises(TypeError):
         to_millis(datetime(2026, 11, 22))  # noqa: DTZ001
+
+
+def test_a_moment_for_readers_of_json() -> None:
+    """RFC 3339 in UTC with a Z; no moment stays none."""
+    shanghai = datetime(2026, 11, 21, 20, 0, 0, 123456, tzinfo=timezone(timedelta(hours=8)))
+    assert to_text(shanghai) == "2026-11-21T12:00:00.123Z"
+    assert to_text(None) is None

@@ -15,6 +15,7 @@ from archiver.catalog import Tables
 from archiver.ledger import keep
 from archiver.lifecycle import archive
 from archiver.models import Generation, JobKind, JobState, Origin
+from archiver.moments import to_text
 from archiver.search import Hit, search
 from archiver.story import generation_story, hit_summary
 from tests.archiver.catalog.scratch import scratch
@@ -55,7 +56,7 @@ def test_the_story_tells_every_job(told: dict[str, Any]) -> None:
         "reason": "",
         "attempts": 1,
         "next_try_at": None,
-        "deadline_at": URL_DIES_AT.isoformat(),
+        "deadline_at": to_text(URL_DIES_AT),
     }
     seal = {**fetch, "kind": "seal", "state": "available", "attempts": 0, "deadline_at": None}
     assert [slot["jobs"] for slot in told["slots"]] == [[fetch]]
@@ -70,7 +71,7 @@ def test_the_story_tells_whom_it_was_heard_from(told: dict[str, Any]) -> None:
             "position": 7,
             "heard": "pushed",
             "state": "succeeded",
-            "received_at": NOON.isoformat(),
+            "received_at": to_text(NOON),
         }
     ]
 
@@ -90,7 +91,7 @@ def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
         "reason": "the provider's picture is in the bucket",
         "prompt": "a cat",
         "service": None,
-        "heard_at": NOON.isoformat(),
+        "heard_at": to_text(NOON),
         "origin": "provider",
         "sha256": asset().sha256.hex(),
         "media_type": "image/png",

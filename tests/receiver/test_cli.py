@@ -211,6 +211,23 @@ def test_status_counts_what_is_safe_and_what_is_not(archive: Archive) -> None:
     assert status["archive_beat_seconds_ago"] >= 0
     assert "slots        2 archived, 2 held\n" in told
     assert "first loss   nothing waits to be fetched\n" in told
+    assert status["disk"]["free_bytes"] > status["disk"]["min_free_bytes"] > 0
+    assert " GiB free\n" in told
+
+
+def test_status_tells_of_webhooks_that_were_refused(archive: Archive, tmp_path: Path) -> None:
+    """A wrong secret is to be seen before its senders give up."""
+    forged = tmp_path / "secret"
+    forged.write_text("guessed")
+    url = f"http://127.0.0.1:{archive.service.public}/webhooks/doitong"
+    archive.run("send", url, "--secret-file", str(forged))
+    reason = "the signature matches none of our secrets"
+    gives_up_at = clock.monotonic() + PATIENCE_SECONDS
+    while not archive.json("status")["refused"]:  # nobody waits for the quarantine
+        assert clock.monotonic() < gives_up_at
+    [refused] = archive.json("status")["refused"]
+    assert (refused["source"], refused["reason"]) == ("doitong", reason)
+    assert f"s ago: {reason}\n" in archive.run("status").stdout
 
 
 def test_send_proves_the_way_of_a_webhook(archive: Archive, tmp_path: Path) -> None:
@@ -264,7 +281,7 @@ def test_what_cannot_be_typed_is_wrong_usage(arguments: list[str]) -> None:
 WRONG = {
     "no such file": (["status"], None, "cannot be read: No such file or directory"),
     "not TOML": (["status"], "[listen", "is not TOML"),
-    "an unknown setting": (["status"], "[listen]\npubic = 1", "unknown field `pubic`"),
+    "an unknown setting": (["status"], "[listen]\npubic = 1", "no setting is called listen.pubic"),
     "no archive": (["status"], "", "there is no archive at"),
     "no archive to search": (["search", "fox"], "", "there is no archive at"),
     "no archive to show": (["show", "1"], "", "there is no archive at"),
@@ -290,6 +307,13 @@ def test_an_error_is_a_sentence_on_stderr(
     assert done.stderr.startswith("Error: ")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bytes_that_are_no_text_name_nothing(archive: Archive) -> None:
+    """A slip of the terminal is answered like any other name, not with a traceback."""
+    shown, searched = (archive.run(command, "doitong/\udcff") for command in ("show", "search"))
+    assert (shown.exit_code, searched.exit_code) == (1, 0)
+    assert shown.stderr.startswith("Error: nothing is known of 'doitong/?'")
 
 
 @pytest.mark.parametrize("name", ["nobody", "doitong/nobody", "0", "9" * 30, "abc", "sha256:", ""])

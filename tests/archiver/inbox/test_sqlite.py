@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -152,6 +153,14 @@ def test_the_quarantine_is_no_inbox(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [path.name for path in inbox_files(tmp_path)] == ["receive.db", "web.db"]
     assert inbox_files(tmp_path / "missing") == []
+
+
+async def test_only_its_owner_can_read_an_inbox(path: Path) -> None:
+    """Full links stand in it, each the key to a picture."""
+    inbox = SqliteInbox(path)
+    await inbox.start()
+    await inbox.close()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 async def test_a_disk_that_is_nearly_full_is_left_alone(path: Path) -> None:
