@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format clean
+.PHONY: help run test check bench torture format clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the REA
 
 bench: $(VENV)/.bench ## how fast webhooks are taken in, against what people would write instead
 	$(BIN)/python -m benchmarks.ingest
+
+torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .

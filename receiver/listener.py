@@ -20,6 +20,11 @@ _FULL = (
 # For what is left once every request under way was waited for.
 _GOODBYE_SECONDS = 1.0
 
+# How long a connection that rests between two requests may bring one more at the end, whose answer
+# says that it was the last. A request that meets a closed connection would go unanswered.
+_PARTING_SECONDS = 0.5
+_LOOK_SECONDS = 0.01
+
 
 class _Refusal(asyncio.Protocol):
     """Answers a connection beyond the cap without reading it."""
@@ -36,17 +41,25 @@ class _UnderWay:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._count = 0
+        self._ending = False
         self._last: asyncio.Event | None = None  # made by who waits for it
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The handler, counted."""
         self._count += 1
         try:
-            return await self._handler(request)
+            response = await self._handler(request)
+            if self._ending:
+                response.force_close()
+            return response
         finally:
             self._count -= 1
             if self._last is not None and not self._count:
                 self._last.set()
+
+    def end(self) -> None:
+        """From now on each answer says that it is the last of its connection."""
+        self._ending = True
 
     async def finished(self, *, patience_seconds: float) -> None:
         """Returns once there are none, or patience has ended."""
@@ -93,9 +106,17 @@ async def listening(
         yield
     finally:
         server.close()
+        under_way.end()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_all_gone(handler), min(_PARTING_SECONDS, drain_seconds))
         # aiohttp's own shutdown stops reading at once, in the middle of whatever body.
         await under_way.finished(patience_seconds=drain_seconds)
         await runner.cleanup()
+
+
+async def _all_gone(server: web.Server) -> None:
+    while server.connections:  # noqa: ASYNC110  the server tells nobody when its last one goes
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _runner(

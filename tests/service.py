@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -78,6 +79,16 @@ class Service:
         os.kill(pid, signal.SIGKILL)
         _until(lambda: pid not in self.roles())
 
+    def restart(self, role: str) -> None:
+        """Tells a role to end; returns once it was started again and serves."""
+        with self._news:
+            before = self._count("ready", role)
+            os.kill(self.pid(role), signal.SIGTERM)
+            back = self._news.wait_for(
+                lambda: self._count("ready", role) > before, PATIENCE_SECONDS
+            )
+        assert back, f"{role} did not come back:\n{self.log}"
+
     def ended(self) -> int:
         """Waits until it and all of its roles have ended; its exit code."""
         code = self.process.wait(PATIENCE_SECONDS)
@@ -93,8 +104,14 @@ class Service:
 
     def _find(self, event: str, fields: Mapping[str, object]) -> dict[str, Any] | None:
         wanted = {"event": event, **fields}.items()
-        told = (json.loads(line) for line in self.lines if line.startswith("{"))
-        return next((line for line in told if wanted <= line.items()), None)
+        return next((line for line in self._told() if wanted <= line.items()), None)
+
+    def _count(self, event: str, role: str) -> int:
+        wanted = {"event": event, "role": role}.items()
+        return sum(wanted <= line.items() for line in self._told())
+
+    def _told(self) -> Iterator[dict[str, Any]]:
+        return (json.loads(line) for line in self.lines if line.startswith("{"))
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -131,17 +148,43 @@ def from_simulator(base_url: str) -> dict[str, object]:
     return {"allow_http": True, "allow_ports": [_port(base_url)], "allow_cidrs": ["127.0.0.0/8"]}
 
 
+# What systemd does between its fork and its exec: the sockets become descriptors 3, 4, …
+_HAND_OVER = """
+import fcntl, os, sys
+count = int(sys.argv[1])
+given, command = [int(number) for number in sys.argv[2 : 2 + count]], sys.argv[2 + count :]
+aside = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 64) for number in given]
+for number in given:
+    os.close(number)
+for place, number in enumerate(aside):
+    os.dup2(number, 3 + place)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(count)}
+os.execv(command[0], command)
+"""
+
+
 @contextmanager
 def starting(
-    config_file: Path, *, roles: Sequence[str] = (), env: Mapping[str, str] | None = None
+    config_file: Path,
+    *,
+    roles: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    sockets: Mapping[str, socket.socket] | None = None,
 ) -> Iterator[Service]:
-    """`holdfast serve` from its first line to its end, whatever the test does to it."""
+    """`holdfast serve` from its first line to its end, whatever the test does to it.
+
+    `sockets` are handed over by these names, as systemd does.
+    """
     chosen = [argument for role in roles for argument in ("--role", role)]
+    command = [HOLDFAST, "--config", str(config_file), "serve", *chosen]
+    environ = {**os.environ, **(env or {})}
+    numbers = [each.fileno() for each in (sockets or {}).values()]
+    if sockets:
+        given = [str(number) for number in (len(numbers), *numbers)]
+        command = [sys.executable, "-c", _HAND_OVER, *given, *command]
+        environ["LISTEN_FDNAMES"] = ":".join(sockets)
     with subprocess.Popen(
-        [HOLDFAST, "--config", str(config_file), "serve", *chosen],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(env or {})},
+        command, stderr=subprocess.PIPE, text=True, env=environ, pass_fds=numbers
     ) as process:
         service = Service(process, config_file)
         try:
@@ -157,10 +200,12 @@ def running(
     *,
     roles: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    sockets: Mapping[str, socket.socket] | None = None,
     **tables: Mapping[str, object],
 ) -> Iterator[Service]:
     """A service that has said it is ready."""
-    with starting(write_config(folder, **tables), roles=roles, env=env) as service:
+    config_file = write_config(folder, **tables)
+    with starting(config_file, roles=roles, env=env, sockets=sockets) as service:
         service.logged("ready", role="supervisor")
         yield service
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import click
 
@@ -10,6 +11,7 @@ from archiver import log
 from archiver.errors import ConfigError
 from receiver.cli import ConfigFile
 from receiver.config import Config
+from receiver.roles.activation import Notifier, take_over
 from receiver.roles.supervisor import ROLES, Supervisor, stop_on_signals
 from receiver.sources import verifiers
 
@@ -35,7 +37,11 @@ or try `holdfast demo`, which brings a provider of its own."""
 def command(
     file: ConfigFile, roles: tuple[str, ...], public: str | None, private: str | None
 ) -> None:
-    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once."""
+    """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    Listening sockets called public or private that systemd hands over are served in place of
+    --public and --private.
+    """
     config = file.load(listen__public=public, listen__private=private)
     if not verifiers(config):
         raise ConfigError(NO_PROVIDER)
@@ -47,6 +53,12 @@ async def _serve(config: Config, roles: tuple[str, ...]) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     supervisor = Supervisor(config, roles)
-    supervisor.bind()
+    manager = Notifier(os.environ)
+    supervisor.bind(take_over(os.environ))
     log.logger().info("listening", **supervisor.addresses, archive=str(config.catalog.path.parent))
-    await supervisor.run(stop, ready=lambda: log.logger().info("ready"))
+
+    def ready() -> None:
+        log.logger().info("ready")
+        manager.ready()
+
+    await supervisor.run(stop, ready=ready, stopping=manager.stopping)

@@ -1,7 +1,8 @@
 """The parent of a service: holds the listening sockets, starts the roles, and starts them again.
 
 Because the sockets are the parent's, a role may die and come back without one refused connection:
-who connects meanwhile waits in the kernel's queue.
+who connects meanwhile waits in the kernel's queue. Where they were handed to the parent in turn
+(`activation`), the same holds when the whole service is started again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 
 import msgspec
@@ -31,9 +33,9 @@ ROLES = ("receive", "archive", "web")
 _LISTENER_OF = {"receive": "public", "web": "private"}
 
 _BACKOFF_SECONDS = 0.2
-_BACKOFF_CAP_SECONDS = 30.0
+_BACKOFF_CAP_SECONDS = 5.0
 # A role that lived this long had started well, so its death counts as the first.
-_HEALTHY_SECONDS = 60.0
+_HEALTHY_SECONDS = 10.0
 # More than the roles' own drain, less than the 30 s that service managers commonly grant.
 _KILL_AFTER_SECONDS = DRAIN_SECONDS + 5
 
@@ -65,35 +67,50 @@ class Supervisor:
         """`host:port` of each listener, as bound."""
         return {name: _address(bound) for name, bound in self._sockets.items()}
 
-    def bind(self) -> None:
-        """Binds the listeners; raises ConfigError if an address or the archive is taken."""
+    def bind(self, handed: Mapping[str, socket.socket] = MappingProxyType({})) -> None:
+        """Binds the listeners but for those handed over, which listen already.
+
+        Raises ConfigError if an address or the archive is taken, or a listener has no use.
+        """
         folder = self._config.catalog.path.parent
         for role in self._roles:
             self._locks.append(take(folder, role))
-        for role in self._roles:
-            name = _LISTENER_OF.get(role)
-            if name is not None:
-                listen = getattr(self._config.listen, name)
-                self._sockets[name] = _bind(listen, f"listen.{name}")
+        names = [_LISTENER_OF[role] for role in self._roles if role in _LISTENER_OF]
+        if useless := set(handed) - set(names):
+            raise ConfigError(
+                f"the socket {useless.pop()} was handed over, but no role of this service serves "
+                "it: run the role as well, or take the socket from the service's Sockets="
+            )
+        for name in names:
+            listen = getattr(self._config.listen, name)
+            self._sockets[name] = handed.get(name) or _bind(listen, f"listen.{name}")
 
-    async def run(self, stop: asyncio.Event, *, ready: Callable[[], None] = lambda: None) -> None:
-        """Keeps the roles running until `stop`; raises RoleFailedError if one never can."""
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        ready: Callable[[], None] = lambda: None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keeps the roles running until `stop`; raises RoleFailedError if one never can.
+
+        Calls `ready` once all of them serve, and `stopping` before they are told to end.
+        """
         self._prepare_metrics()
         keepers: list[asyncio.Task[None]] = []
-        stopping = asyncio.create_task(stop.wait())
+        told = asyncio.create_task(stop.wait())
         try:
             for role in self._roles:
                 keepers.append(asyncio.create_task(self._keep(role), name=role))
                 waiting = asyncio.create_task(self._ready[role].wait())
-                await asyncio.wait(
-                    [waiting, stopping, *keepers], return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait([waiting, told, *keepers], return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
             if not stop.is_set() and not any(keeper.done() for keeper in keepers):
                 ready()
-            await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([told, *keepers], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
+            told.cancel()
+            stopping()
             await self._end(keepers)
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
@@ -121,6 +138,9 @@ class Supervisor:
                 return
             if status == EXIT_CONFIG:
                 raise RoleFailedError(f"the role {role} cannot start; its log line says why")
+            if status == 0:
+                logger().info("a role was told to end and is started again", role=role)
+                continue
             logger().error("a role died and is started again", role=role, status=status)
             if monotonic() - began > _HEALTHY_SECONDS:
                 backoff_seconds = _BACKOFF_SECONDS
@@ -213,11 +233,9 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 def _bind(listen: str, name: str) -> socket.socket:
     host, port = host_and_port(listen, name)
     try:
-        bound = socket.create_server((host, port), family=_family(host), backlog=1024)
+        return socket.create_server((host, port), family=_family(host), backlog=1024)
     except OSError as error:
         raise ConfigError(f"{name} = {listen!r} cannot be bound: {error.strerror}") from error
-    bound.set_inheritable(True)
-    return bound
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -63,18 +64,26 @@ class Cdn:
             return _refused(404, Denial("NoSuchKey", "The specified key does not exist."))
         served = serving(generation.picture, generation.faults)
         pause_seconds = self._slow_link_seconds / _PIECES if "slow_link" in generation.faults else 0
-        response = await _send(request, served, pause_seconds)
-        if len(served.body) == served.declared_bytes:
-            self._studio.count_download(generation.id)
+        response = _response(served)
+        with suppress(ConnectionResetError):  # whoever asked may hang up
+            await _send(request, response, served, pause_seconds)
+            if len(served.body) == served.declared_bytes:
+                self._studio.count_download(generation.id)
         return response
 
 
-async def _send(request: web.Request, served: Serving, pause_seconds: float) -> web.StreamResponse:
+def _response(served: Serving) -> web.StreamResponse:
     response = web.StreamResponse()
     response.content_type = served.content_type
     response.content_length = served.declared_bytes
     if len(served.body) < served.declared_bytes:
         response.force_close()
+    return response
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, served: Serving, pause_seconds: float
+) -> None:
     await response.prepare(request)
     piece_bytes = max(1, len(served.body) // _PIECES) if pause_seconds else max(1, len(served.body))
     for start in range(0, len(served.body), piece_bytes):
@@ -82,7 +91,6 @@ async def _send(request: web.Request, served: Serving, pause_seconds: float) -> 
             await asyncio.sleep(pause_seconds)
         await response.write(served.body[start : start + piece_bytes])
     await response.write_eof()
-    return response
 
 
 def _refused(status: int, denial: Denial) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import receiver.listener
 from receiver.listener import listening
 from tests.receiver.wire import (
     PATIENCE_SECONDS,
@@ -177,8 +178,28 @@ async def test_the_end_waits_for_no_more_than_its_time() -> None:
         await it.ended()
 
 
+async def test_a_connection_at_rest_hears_which_request_was_its_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request that comes just as the end begins is answered, and its sender told to come anew;
+    who has been told so keeps nobody waiting."""
+    monkeypatch.setattr(receiver.listener, "_PARTING_SECONDS", 10 * PATIENCE_SECONDS)
+    easy = {"drain_seconds": 10 * PATIENCE_SECONDS}
+    async with listener(**easy) as it, connected(it.port) as wire, connected(it.port) as other:
+        assert [(await one.ask(ASK)).headers.get("connection") for one in (wire, other)] == [
+            None
+        ] * 2
+        it.end.set()
+        await closed_to_newcomers(it.port)
+        for one in (wire, other):
+            answer = await one.ask(TEN)
+            assert (answer.body, answer.headers["connection"]) == (b"0123456789", "close")
+            assert await one.rest() == b""
+        await it.ended()
+
+
 async def test_an_idle_connection_does_not_delay_the_end() -> None:
-    """Connections that are only kept alive are closed at once."""
+    """Connections that are only kept alive are closed after a moment."""
     hours = {"keepalive_seconds": 3600, "drain_seconds": 3600}
     async with listener(**hours) as it, connected(it.port) as wire:
         await wire.ask(ASK)

@@ -131,4 +131,5 @@ async def test_a_balancer_sees_the_drain_of_a_role(tmp_path: Path) -> None:
             b"draining\n",
             "5",
         )
-        assert (await sender.ask(body)).status == 202
+        last = await sender.ask(body)
+        assert (last.status, last.headers["connection"]) == (202, "close")

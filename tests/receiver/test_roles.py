@@ -78,6 +78,14 @@ async def test_a_role_that_is_killed_comes_back_unnoticed(whole: Service, role: 
     assert (died["status"], whole.pid(role) != killed) == (-signal.SIGKILL, True)
 
 
+def test_a_role_that_is_told_to_end_is_started_again_at_once(whole: Service) -> None:
+    """Somebody wanted it so: that is no fault, and nobody has to wait for it."""
+    told = whole.pid("web")
+    whole.restart("web")
+    whole.logged("a role was told to end and is started again", role="web", level="info")
+    assert whole.pid("web") != told
+
+
 @asynccontextmanager
 async def inside(service: Service) -> AsyncIterator[Wire]:
     """A connection whose webhook is being read: it was bidden to go on, and does not."""
