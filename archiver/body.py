@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -80,10 +80,10 @@ class _Shelf:
         self._file: IO[bytes] | None = None
 
     @classmethod
-    def holding(cls, data: bytes) -> Self:
+    def holding(cls, chunks: Sequence[bytes]) -> Self:
         """A shelf for bytes that are in memory anyway, and so weigh on no budget."""
         shelf = cls(Budget(0), Path(), 0)
-        shelf._chunks = [data]
+        shelf._chunks = [*chunks]
         return shelf
 
     async def reserve(self, declared_bytes: int | None) -> None:
@@ -168,10 +168,14 @@ class Body:
         self._shelf = shelf
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
-        """A body of bytes at hand: a manifest, a thumbnail."""
-        shelf = _Shelf.holding(data)
-        return cls(size_bytes=len(data), sha256=hashlib.sha256(data).digest(), shelf=shelf)
+    def of(cls, *chunks: bytes) -> Self:
+        """A body of bytes at hand: a manifest, a thumbnail, a part of a video."""
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        size_bytes = sum(map(len, chunks))
+        shelf = _Shelf.holding(chunks)
+        return cls(size_bytes=size_bytes, sha256=digest.digest(), shelf=shelf)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """All the bytes in pieces of any size, from the beginning at every call."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -77,6 +78,12 @@ class BlobStore(Protocol):
 
     async def check(self) -> None:
         """Raise BucketError, saying what to do, if the bucket cannot be used."""
+
+    async def sweep(self, *, begun_before: datetime) -> int:
+        """Remove what puts begun before that moment left unfinished; how many there were.
+
+        Give the longest put its time: one that is still under way would lose its bytes.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

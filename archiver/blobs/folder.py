@@ -13,6 +13,7 @@ import mimetypes
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -20,13 +21,10 @@ from uuid import uuid4
 
 from archiver.blobs import BlobHead, Put, is_key, require_key
 from archiver.body import Body
-from archiver.clock import now
 from archiver.errors import BucketError
 
 _PIECE_BYTES = 2**20
 _KEYS_PER_STEP = 256
-# No put lasts as long; what is older was left by a process that died.
-_UNFINISHED_SECONDS = 24 * 3600
 _ADVICE = {
     errno.EACCES: "let the user that runs holdfast write there (chown)",
     errno.EEXIST: "move the file that is in the way, or set bucket.url to another folder",
@@ -103,8 +101,12 @@ class FolderBlobs:
         return None
 
     async def check(self) -> None:
-        """See BlobStore; also removes what a process that died left unfinished."""
+        """See BlobStore."""
         await self._run(self._check)
+
+    async def sweep(self, *, begun_before: datetime) -> int:
+        """See BlobStore."""
+        return await self._run(self._sweep, begun_before.timestamp())
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -200,13 +202,21 @@ class FolderBlobs:
     def _check(self) -> None:
         with self._open_unfinished() as file:
             _sync(file)
-        probe = Path(file.name).with_suffix(".link")
-        probe.hardlink_to(file.name)
-        oldest = now().timestamp() - _UNFINISHED_SECONDS
-        for path in self._unfinished.iterdir():
+        link = Path(f"{file.name}.link")
+        try:
+            link.hardlink_to(file.name)
+        finally:
+            link.unlink(missing_ok=True)
+            Path(file.name).unlink()
+
+    def _sweep(self, begun_before: float) -> int:
+        count = 0
+        for path in self._unfinished.iterdir() if self._unfinished.is_dir() else ():
             with suppress(FileNotFoundError):  # another process may be finishing its own
-                if path in (probe, Path(file.name)) or path.stat().st_mtime < oldest:
+                if path.stat().st_mtime < begun_before:
                     path.unlink()
+                    count += 1
+        return count
 
 
 def complaint(root: Path, error: OSError) -> str:

@@ -1,34 +1,39 @@
 """Any S3 server as a bucket: boto3 finds credentials and endpoint, `s3_wire` moves the bytes."""
 
-import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
+from datetime import datetime
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError
 
 from archiver.blobs import BlobHead, Put, is_key, require_key
-from archiver.blobs.s3_answers import NO_CREDENTIALS, complaint
+from archiver.blobs.s3_administration import Administration
+from archiver.blobs.s3_condition import CREATE_ONLY, Condition
+from archiver.blobs.s3_multipart import Multipart, upload_url
 from archiver.blobs.s3_wire import SignedRequests
 from archiver.body import Body
 from archiver.errors import BucketError, ConfigError
 
+# S3 takes up to 5 GiB at once, but what breaks off begins anew.
+LARGE_BYTES = 64 * 2**20
+PART_BYTES = 16 * 2**20
 _METADATA = "x-amz-meta-"
-_PIECE_BYTES = 2**20
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_PROBE_KEY = "probes/if-none-match"
+# The only ones that are large; others may keep their uploads in the same bucket.
+_LARGE_KEYS = "blobs/sha256/"
 
 
 class S3Blobs:
     """The BlobStore in an S3 bucket, all keys below `prefix`.
 
     `endpoint` names a server other than AWS; it is addressed by path. Credentials, and whatever is
-    None, are found the usual AWS ways. ConfigError if they contradict each other.
+    None, are found the usual AWS ways. ConfigError if they contradict each other. What is larger
+    than `large_bytes` goes in parts of `part_bytes`.
     """
 
     def __init__(
@@ -40,13 +45,15 @@ class S3Blobs:
         region: str | None = None,
         session: boto3.Session | None = None,
         backoff_seconds: float = 0.25,
+        large_bytes: int = LARGE_BYTES,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix and prefix.strip("/") + "/"
         try:
             session = session or boto3.Session()
             credentials = session.get_credentials()
-            self._client = session.client(
+            client = session.client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=region,
@@ -54,16 +61,20 @@ class S3Blobs:
             )
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"bucket {bucket} cannot be opened: {error}") from error
-        server = self._client.meta.endpoint_url
-        self._endpoint = None if _is_aws(server) else server
+        server = client.meta.endpoint_url
+        endpoint = None if _is_aws(server) else server
         self._base_url = bucket_url(server, bucket)
         self._requests = SignedRequests(
             bucket=bucket,
-            endpoint=self._endpoint,
-            region=self._client.meta.region_name,
+            endpoint=endpoint,
+            region=client.meta.region_name,
             credentials=credentials,
             backoff_seconds=backoff_seconds,
         )
+        self._administration = Administration(client, bucket=bucket, endpoint=endpoint)
+        self._condition = Condition(self._requests, self._url(_PROBE_KEY))
+        self._multipart = Multipart(self._requests, part_bytes=part_bytes)
+        self._large_bytes = large_bytes
 
     async def put(
         self,
@@ -75,19 +86,24 @@ class S3Blobs:
         replace: bool = False,
     ) -> Put:
         """See BlobStore."""
+        url = self._url(key)
         body = body if isinstance(body, Body) else Body.of(body)
         headers = {
             "Content-Type": media_type,
-            "x-amz-checksum-sha256": b64encode(body.sha256).decode(),
             **{_METADATA + name: quote(value, safe="/:") for name, value in metadata.items()},
         }
-        if not replace:
-            headers["If-None-Match"] = "*"
-        async with self._requests.ask(
-            "PUT", self._url(key), good={200, 412}, headers=headers, body=body
-        ) as response:
-            await response.read()
-        if response.status == 412:
+        large = body.size_bytes > self._large_bytes
+        condition = CREATE_ONLY if not replace and await self._condition.is_honoured() else {}
+        # Where the server would not say it, and where saying it at the end costs a whole upload.
+        if not replace and (large or not condition) and await self.head(key) is not None:
+            return Put.EXISTED
+        if large:
+            stored = await self._multipart.put(
+                url, body, headers, replace=replace, condition=condition
+            )
+        else:
+            stored = await self._put_at_once(url, body, {**headers, **condition})
+        if not stored:
             return Put.EXISTED
         return Put.REPLACED if replace else Put.CREATED
 
@@ -119,12 +135,7 @@ class S3Blobs:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """See BlobStore."""
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
-        )
-        while page := await self._administer(lambda: next(pages, None)):
+        async for page in self._administration.pages("list_objects_v2", self._prefix + prefix):
             for item in page.get("Contents", ()):
                 key = item["Key"].removeprefix(self._prefix)
                 if is_key(key):
@@ -137,49 +148,49 @@ class S3Blobs:
         require_key(key)
         # RFC 6266 and 8187, so that a name in any script survives.
         disposition = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
-        return await self._administer(
-            self._client.generate_presigned_url,
+        return await self._administration.presigned_url(
             "get_object",
-            Params={
-                "Bucket": self._bucket,
-                "Key": self._prefix + key,
-                "ResponseContentType": media_type,
-                "ResponseContentDisposition": disposition,
-            },
-            ExpiresIn=expires_seconds,
+            expires_seconds=expires_seconds,
+            Key=self._prefix + key,
+            ResponseContentType=media_type,
+            ResponseContentDisposition=disposition,
         )
 
     async def check(self) -> None:
         """See BlobStore; a missing bucket is never made, for its name may be a slip."""
         async with self._requests.ask("HEAD", self._base_url, good={200}):
             pass
+        await self._condition.prove()
+
+    async def sweep(self, *, begun_before: datetime) -> int:
+        """See BlobStore."""
+        ours, count = self._prefix + _LARGE_KEYS, 0
+        async for page in self._administration.pages("list_multipart_uploads", ours):
+            for upload in page.get("Uploads", ()):
+                key = upload["Key"].removeprefix(self._prefix)
+                is_ours = upload["Key"].startswith(ours) and is_key(key)
+                if is_ours and upload["Initiated"] < begun_before:
+                    await self._multipart.abort(upload_url(self._url(key), upload["UploadId"]))
+                    count += 1
+        return count
 
     async def close(self) -> None:
         """See BlobStore."""
         await self._requests.close()
-        await asyncio.to_thread(self._client.close)
+        await self._administration.close()
 
     def _url(self, key: str) -> str:
         require_key(key)
         return self._base_url + quote(self._prefix + key)
 
-    async def _administer(self, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Do boto3's blocking work in a thread; its errors become BucketErrors."""
-        try:
-            return await asyncio.to_thread(work, *args, **kwargs)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            code = error.response["Error"]["Code"]
-            raise BucketError(
-                complaint(self._bucket, self._endpoint, error.operation_name, status, code)
-            ) from None
-        except NoCredentialsError:
-            raise BucketError(NO_CREDENTIALS) from None
-        except BotoCoreError as error:
-            raise BucketError(
-                f"bucket {self._bucket} gave no good answer ({type(error).__name__}): "
-                "see whether its server is up and reachable, then try again"
-            ) from None
+    async def _put_at_once(self, url: str, body: Body, headers: Mapping[str, str]) -> bool:
+        """Store in one request; False if the server says that there is something already."""
+        checksum = {"x-amz-checksum-sha256": b64encode(body.sha256).decode()}
+        async with self._requests.ask(
+            "PUT", url, good={200, 412}, headers={**headers, **checksum}, body=body
+        ) as response:
+            await response.read()
+            return response.status == 200
 
     async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         try:

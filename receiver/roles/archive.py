@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from random import SystemRandom
 
 from archiver import clock
@@ -25,18 +26,22 @@ from archiver.models import JobKind
 from archiver.seal import Seal
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
-from archiver.worker import Bench, Worker
+from archiver.worker import LEASE_SECONDS, Bench, Worker
 from receiver.absorb import Absorb
 from receiver.config import Config
 from receiver.inboxes import Inboxes
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 
 BEAT_SECONDS = 5.0
+SWEEP_SECONDS = 24 * 3600.0
+# Copying takes whatever processor there is; acknowledgements go first.
+NICENESS = 10
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Absorbs and works until told to stop, then finishes what is under way."""
     config = orders.config
+    os.nice(NICENESS)
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     path = config.catalog.path
     await asyncio.to_thread(migrate, path)
@@ -55,14 +60,15 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         worker = Worker(catalog, benches, name=_worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
         await catalog.write(_release_holds)
+        await catalog.write(_take_back_leases)
         ready()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
-            checking = tasks.create_task(_say_if_unusable(blobs))
+            looking_after = tasks.create_task(_look_after(blobs))
             await stop.wait()
-            checking.cancel()
+            looking_after.cancel()
 
 
 def _benches(
@@ -90,12 +96,27 @@ def _benches(
     }
 
 
-async def _say_if_unusable(blobs: BlobStore) -> None:
-    """What is heard meanwhile is absorbed all the same; fetches wait for the bucket."""
+async def _look_after(blobs: BlobStore) -> None:
+    """Check and sweep at the start and once a day; fetches alone wait for an unusable bucket."""
+    while True:
+        try:
+            await blobs.check()
+        except BucketError as error:
+            logger().error("the bucket cannot be used", error=str(error))
+        else:
+            await _sweep(blobs)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _sweep(blobs: BlobStore) -> None:
+    """Take away what crashes left; no put lasts as long as a day."""
     try:
-        await blobs.check()
+        count = await blobs.sweep(begun_before=clock.now() - timedelta(seconds=SWEEP_SECONDS))
     except BucketError as error:
-        logger().error("the bucket cannot be used", error=str(error))
+        logger().warning("unfinished uploads could not be removed", error=str(error))
+    else:
+        if count:
+            logger().info("unfinished uploads removed", count=count)
 
 
 def _policy(config: Config) -> EgressPolicy:
@@ -119,6 +140,14 @@ def _release_holds(tables: Tables) -> None:
         before = tables.generations.load_slot(number)
         if before is not None:
             keep(tables, before, release_links(before), now=now)
+
+
+def _take_back_leases(tables: Tables) -> None:
+    """One service at a time has an archive, so whoever held a lease before this start is dead.
+
+    After the holds: a job that its worker's death has held stays so until the next start.
+    """
+    tables.jobs.recover(now=clock.now() + timedelta(seconds=LEASE_SECONDS))
 
 
 async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:

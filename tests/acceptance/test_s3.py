@@ -15,8 +15,16 @@ from aiohttp import ClientSession
 from archiver.keys import manifest_key
 from receiver.simulator import Simulator
 from tests.acceptance.test_spine import Told, submit
-from tests.archiver.moto_server import make_bucket, serve_moto, session
+from tests.archiver.moto_server import (
+    administering,
+    begin_upload,
+    begun_uploads,
+    make_bucket,
+    serve_moto,
+)
 from tests.service import SECRET, Service, eventually, from_simulator, running
+
+pytest_plugins = ["tests.archiver.ceph_server"]
 
 BUCKET = "my-archive"
 PREFIX = "holdfast/"
@@ -32,23 +40,28 @@ TOLD = [
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server with one empty bucket."""
+def moto() -> Iterator[str]:
+    """A lenient S3 server."""
     with serve_moto() as url:
-        make_bucket(url, BUCKET)
         yield url
+
+
+@pytest.fixture(scope="module", params=["moto", "ceph"])
+def endpoint(request: pytest.FixtureRequest) -> str:
+    """Each S3 server that there is, with one empty bucket."""
+    url: str = request.getfixturevalue(request.param)
+    make_bucket(url, BUCKET)
+    return url
 
 
 def objects(endpoint: str) -> dict[str, bytes]:
     """Everything in the bucket."""
-    client = session().client("s3", endpoint_url=endpoint)
-    listed = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-    held = {
-        item["Key"]: client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
-        for item in listed
-    }
-    client.close()
-    return held
+    with administering(endpoint) as client:
+        listed = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return {
+            item["Key"]: client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
+            for item in listed
+        }
 
 
 async def sealed(client: ClientSession, service: Service, generation_id: str) -> dict[str, Any]:
@@ -119,3 +132,15 @@ async def test_a_bucket_that_is_missing_is_said_and_webhooks_are_taken(
             await asyncio.to_thread(make_bucket, endpoint, "not-yet")
             story = await sealed(client, service, generation_id)
             assert story["slots"][0]["state"] == "archived"
+
+
+def test_what_a_crash_left_in_the_bucket_is_removed(tmp_path: Path, moto: str) -> None:
+    """A start aborts old uploads of ours, and says how many."""
+    bucket = make_bucket(moto, "littered")
+    ours, theirs = f"{PREFIX}blobs/sha256/00/film.mp4", "film.mp4"
+    for key in (ours, theirs):
+        begin_upload(moto, bucket, key)
+    place = {"url": f"s3://{bucket}/{PREFIX}", "endpoint": moto}
+    with running(tmp_path, env=CREDENTIALS, bucket=place) as service:
+        service.logged("unfinished uploads removed", role="archive", count=1)
+    assert list(begun_uploads(moto, bucket)) == [theirs]

@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import cache
 from threading import Thread
+from typing import Any
 
 import boto3
 
@@ -39,9 +41,31 @@ def session() -> boto3.Session:
     return boto3.Session("AKTEST", "SKTESTSECRET", region_name="us-east-1")
 
 
+@contextmanager
+def administering(endpoint: str) -> Iterator[Any]:
+    """boto3's client for a test server of any kind."""
+    with closing(session().client("s3", endpoint_url=endpoint)) as client:
+        yield client
+
+
 def make_bucket(endpoint: str, name: str) -> str:
     """A new bucket of this name."""
-    client = session().client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket=name)
-    client.close()
+    with administering(endpoint) as client:
+        client.create_bucket(Bucket=name)
     return name
+
+
+def begin_upload(endpoint: str, bucket: str, key: str) -> None:
+    """What a program leaves that dies while it sends an object in parts.
+
+    moto says of each that it was begun in 2010.
+    """
+    with administering(endpoint) as client:
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+
+
+def begun_uploads(endpoint: str, bucket: str) -> dict[str, datetime]:
+    """When each upload in parts was begun, by key, of those that are not finished."""
+    with administering(endpoint) as client:
+        uploads = client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())
+    return {upload["Key"]: upload["Initiated"] for upload in uploads}

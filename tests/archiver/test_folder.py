@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,8 @@ async def test_a_put_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert files_in(tmp_path) == set()
 
 
-async def test_a_check_removes_what_a_crash_left(tmp_path: Path) -> None:
-    """What is a day old was left by a process that died; what is younger may be in use."""
+async def test_a_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
+    """What is old was left by a process that died; what is younger may be in use."""
     blobs = FolderBlobs(tmp_path)
     await put(blobs)
     unfinished = tmp_path / ".holdfast" / "unfinished"
@@ -78,7 +79,7 @@ async def test_a_check_removes_what_a_crash_left(tmp_path: Path) -> None:
         (unfinished / name).write_bytes(b"half")
         moment = now().timestamp() - age_seconds
         os.utime(unfinished / name, (moment, moment))
-    await blobs.check()
+    assert await blobs.sweep(begun_before=now() - timedelta(days=1)) == 1
     assert [path.name for path in unfinished.iterdir()] == ["young"]
 
 
