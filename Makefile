@@ -22,8 +22,12 @@ check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the REA
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_architecture.py
 
-bench: $(VENV)/.bench ## how fast webhooks are taken in, against what people would write instead
+bench: $(VENV)/.bench ## how fast everything is, against what people would write instead
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.absorb
+	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.archive
+	$(BIN)/python -m benchmarks.demo
 
 torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it
 	$(BIN)/python -m tests.torture $(TORTURE)
@@ -47,5 +51,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@ $(VENV)/.run

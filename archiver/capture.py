@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from archiver.catalog import CatalogReader, Tables
+from archiver.digests import Check, DamagedError, promised
 from archiver.egress import Egress
 from archiver.errors import FetchError, InboxUnavailableError
 from archiver.ledger import keep
@@ -58,13 +60,21 @@ class Capture:
         if link is None:
             return self._settle_void(job)
         try:
-            asset = await self._fetch(generation, slot, link)
+            asset, doubts = await self._fetch(job, generation, slot, link)
         except FetchError as error:
             return self._settle_failed(job, error)
         FETCHED_BYTES.inc(asset.size_bytes)
-        return self._settle_archived(job, asset)
+        return self._settle_archived(job, generation, asset, doubts)
 
-    async def _fetch(self, generation: Generation, slot: Slot, link: Link) -> Asset:
+    async def _fetch(
+        self, job: Job, generation: Generation, slot: Slot, link: Link
+    ) -> tuple[Asset, tuple[str, ...]]:
+        """The asset, and the headers of the source whose digests it does not have.
+
+        A source that is always wrong, such as one that converts pictures on the way and passes on
+        the original's digest, loses no picture: two transfers are not damaged alike, and when the
+        grace of a damaged one is over anything whole is better than nothing.
+        """
         try:
             url = self.reveal(link)
         except InboxUnavailableError as error:
@@ -77,22 +87,65 @@ class Capture:
             "slot": str(slot.index),
         }
         hosts = self.download_hosts(generation.provider)
+        transfer = partial(self._transfer, url, link.host, hosts, provenance)
+        try:
+            return await transfer(lambda _: not self._insists(job))
+        except DamagedError as damaged:
+            found = damaged.found
+            return await transfer(lambda check: check.found() == found)
+
+    async def _transfer(
+        self,
+        url: str,
+        host: str,
+        hosts: Collection[str],
+        provenance: Mapping[str, str],
+        forgiven: Callable[[Check], bool],
+    ) -> tuple[Asset, tuple[str, ...]]:
+        """One download into the bucket; DamagedError if it breaks a promise and is not forgiven."""
         async with self.egress.get(url, hosts) as incoming:
-            return await self.store.take_in(
-                incoming.chunks(),
+            chunks = incoming.chunks()
+            promises = promised(incoming.headers.items())
+            check = Check(promises)
+
+            async def checked() -> AsyncIterator[bytes]:
+                async for chunk in chunks:
+                    check.feed(chunk)
+                    yield chunk
+                if check.broken() and not forgiven(check):
+                    raise DamagedError(check, host)
+
+            asset = await self.store.take_in(
+                checked() if promises else chunks,
                 incoming.declared_bytes,
                 origin=Origin.PROVIDER,
                 provenance=provenance,
                 now=self.now,
             )
+        return asset, check.broken()
 
-    def _settle_archived(self, job: Job, asset: Asset) -> Settle:
+    def _insists(self, job: Job) -> bool:
+        """Whether a damaged transfer may be tried again, so that its digest matters."""
+        verdict = after_fault(
+            job,
+            Fault.DAMAGED,
+            now=self.now(),
+            jitter=0.0,
+            patience_seconds=self.patience_seconds,
+        )
+        return isinstance(verdict, Retry)
+
+    def _settle_archived(
+        self, job: Job, known: Generation, asset: Asset, doubts: tuple[str, ...]
+    ) -> Settle:
         def settle(tables: Tables) -> Settled:
             now = self.now()
             tables.jobs.finish(job, JobState.COMPLETED, now=now)
-            before, slot = _load(tables, job)
+            before = tables.generations.refresh(known)
+            slot = _slot(before, job.subject)
             keep(tables, before, archive(before, slot.index, asset), now=now)
-            return _settled("archived", before, slot, size_bytes=asset.size_bytes)
+            says = {"other_digest_than_promised": doubts} if doubts else {}
+            return _settled("archived", before, slot, size_bytes=asset.size_bytes, **says)
 
         return settle
 

@@ -22,7 +22,7 @@ def keep(
     kept = after
     if after != before:
         kept = tables.generations.save(before, replace(after, revision=after.revision + 1))
-        _index(tables, kept)
+        _index(tables, before, kept)
     wanted = plan(kept)
     tables.jobs.want(wanted, now=now)
     still = {(job.kind, job.subject) for job in wanted}
@@ -32,7 +32,19 @@ def keep(
     return kept
 
 
-def _index(tables: Tables, generation: Generation) -> None:
+def _index(tables: Tables, before: Generation | None, after: Generation) -> None:
+    """Gives the search a generation's words, unless it has these already."""
+    said = _said(after)
+    if before is not None and said == _said(before) and len(before.slots) == len(after.slots):
+        return
+    prompt, neg, about = map(segment, said)
+    for slot in after.slots:
+        assert slot.number is not None
+        tables.texts.put(slot.number, prompt=prompt, neg=neg, about=about)
+
+
+def _said(generation: Generation) -> tuple[str, str, str]:
+    """What a generation's slots are found by: its prompt, its negative prompt, and the rest."""
     params = generation.params
     about = (
         generation.provider,
@@ -43,8 +55,8 @@ def _index(tables: Tables, generation: Generation) -> None:
         generation.track_id,
         generation.first_heard_at.date().isoformat(),
     )
-    words = segment(" ".join(word for word in about if word))
-    prompt, neg = segment(params.prompt or ""), segment(params.negative_prompt or "")
-    for slot in generation.slots:
-        assert slot.number is not None
-        tables.texts.put(slot.number, prompt=prompt, neg=neg, about=words)
+    return (
+        params.prompt or "",
+        params.negative_prompt or "",
+        " ".join(word for word in about if word),
+    )

@@ -24,6 +24,7 @@ from archiver.models import (
     Failure,
     FailureClass,
     Generation,
+    GenerationParams,
     GenerationState,
     JobKind,
     JobState,
@@ -136,46 +137,51 @@ def merge(
     before = known or Generation(
         provider=observation.provider, id=observation.generation_id, first_heard_at=received_at
     )
-    failure = worst(before.failure, observation.failure)
     slot_failures = (slot.failure for slot in observation.slots)
     moderated = any(
         found is not None and found.failure_class is FailureClass.POLICY
         for found in (observation.failure, *slot_failures)
     )
+    params = join_params(before.params, observation.params)
+    # The provider's own clock may run ahead of ours: the earlier of both is the safer deadline.
+    assumed = min(observation.completed_at or received_at, received_at) + link_lifetime
     after = replace(
         before,
         state=max(before.state, observation.state, key=GENERATION_RANK.__getitem__),
-        failure=failure,
+        failure=worst(before.failure, observation.failure),
         moderated=before.moderated or moderated,
         service=greatest(before.service, observation.service),
-        params=join_params(before.params, observation.params),
+        params=params,
         track_id=greatest(before.track_id, observation.track_id),
         cost=greatest(before.cost, observation.cost),
         created_at=earliest(before.created_at, observation.created_at),
         completed_at=earliest(before.completed_at, observation.completed_at),
         first_heard_at=min(before.first_heard_at, received_at),
+        slots=_join_slots(before.slots, params, observation, heard_in, assumed),
     )
-    # The provider's own clock may run ahead of ours: the earlier of both is the safer deadline.
-    assumed = min(observation.completed_at or received_at, received_at) + link_lifetime
-    return settle(_with_slots(after, observation, heard_in, assumed))
+    return settle(after)
 
 
-def _with_slots(
-    generation: Generation, observation: Observation, heard_in: DeliveryRef, assumed: datetime
-) -> Generation:
-    slots = {slot.index: slot for slot in generation.slots}
-    for index in range(min(max(generation.params.samples or 1, 1), MAX_SLOTS)):
+def _join_slots(
+    known: tuple[Slot, ...],
+    params: GenerationParams,
+    observation: Observation,
+    heard_in: DeliveryRef,
+    assumed: datetime,
+) -> tuple[Slot, ...]:
+    slots = {slot.index: slot for slot in known}
+    for index in range(min(max(params.samples or 1, 1), MAX_SLOTS)):
         slots.setdefault(index, Slot(index=index))
     for seen in observation.slots:
         slot = slots.get(seen.index) or Slot(index=seen.index)
         slots[seen.index] = _join_slot(slot, seen, heard_in, assumed)
-    return replace(generation, slots=tuple(slots[index] for index in sorted(slots)))
+    return tuple(slots[index] for index in sorted(slots))
 
 
 def _join_slot(slot: Slot, seen: SlotObservation, heard_in: DeliveryRef, assumed: datetime) -> Slot:
-    slot = replace(slot, failure=worst(slot.failure, seen.failure))
+    failure = worst(slot.failure, seen.failure)
     if not seen.url:
-        return slot
+        return replace(slot, failure=failure)
     fresh = link(seen.url, heard_in=heard_in, expires_at=expires_at(seen.url) or assumed)
     links = {known.url_sha256: known for known in slot.links}
     same = links.get(fresh.url_sha256)
@@ -186,13 +192,14 @@ def _join_slot(slot: Slot, seen: SlotObservation, heard_in: DeliveryRef, assumed
             heard_in=min(same.heard_in, heard_in, key=lambda ref: (ref.inbox, ref.position)),
         )
     links[fresh.url_sha256] = fresh
-    return replace(slot, links=tuple(sorted(links.values(), key=lambda it: it.url_sha256)))
+    ordered = sorted(links.values(), key=lambda it: it.url_sha256)
+    return replace(slot, failure=failure, links=tuple(ordered))
 
 
 def settle(generation: Generation) -> Generation:
     """Reads every slot's state off its facts by `SLOT_LAW`."""
     slots = tuple(_settle_slot(generation, slot) for slot in generation.slots)
-    return replace(generation, slots=slots)
+    return generation if slots == generation.slots else replace(generation, slots=slots)
 
 
 def _settle_slot(generation: Generation, slot: Slot) -> Slot:
@@ -208,6 +215,8 @@ def _settle_slot(generation: Generation, slot: Slot) -> Slot:
     why = failure.message or failure.code if failure else ""
     says_why = why and rule.state in (SlotState.HELD, SlotState.DEAD)
     reason = f"{rule.because}: {why}" if says_why else rule.because
+    if (slot.state, slot.reason) == (rule.state, reason):
+        return slot
     return replace(slot, state=rule.state, reason=reason)
 
 

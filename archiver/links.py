@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from archiver.models import DeliveryRef, Link
 
+# Longer than any media type.
+_DATA_CHARACTERS = 100
+
 
 def url_sha256(url: str) -> bytes:
     """The digest by which a URL is known wherever the URL itself may not be written."""
@@ -16,7 +19,10 @@ def public_part(url: str) -> tuple[str, str]:
     """`(location, host)`: the URL without user, query and fragment, and its lower-case host.
 
     Total: what cannot be split gives two empty strings (the guard of `egress` refuses it later).
+    A `data:` URL (RFC 2397) is the picture itself, so no more than its media type is told.
     """
+    if url[:5].lower() == "data:":
+        return url[:_DATA_CHARACTERS].partition(",")[0].partition(";")[0].lower(), ""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()

@@ -89,6 +89,7 @@ class Fault(StrEnum):
     SERVER = "server"  # 5xx, or any other answer that promises nothing
     NETWORK = "network"  # no connection, a reset, a time-out, too slow
     SHORT = "short"  # fewer or more bytes than declared, or a picture cut short
+    DAMAGED = "damaged"  # not the bytes whose digest the source promised
     NOT_MEDIA = "not_media"  # complete, but neither a picture nor a video
     TOO_LARGE = "too_large"  # more bytes or more pixels than we accept
     FORBIDDEN = "forbidden"  # a host, port or address that the configuration does not allow
@@ -134,8 +135,13 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationParams:
-    """What was asked for, in nobody's dialect; None means that the request did not say."""
+    """What was asked for, in nobody's dialect; None means that the request did not say.
 
+    `task` is "text-to-image", "image-to-image", "inpainting" or the provider's own word for more.
+    `loras`, `lora_strengths` and `embeddings` are lists in text, separated by commas.
+    """
+
+    task: str | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
     model: str | None = None
@@ -147,6 +153,20 @@ class GenerationParams:
     guidance_scale: float | None = None
     seed: int | None = None
     scheduler: str | None = None
+    karras_sigmas: bool | None = None
+    clip_skip: int | None = None
+    loras: str | None = None
+    lora_strengths: str | None = None
+    embeddings: str | None = None
+    vae: str | None = None
+    tomesd: bool | None = None
+    panorama: bool | None = None
+    self_attention: bool | None = None
+    upscale: bool | None = None
+    strength: float | None = None
+    safety_checker: bool | None = None
+    enhance_prompt: bool | None = None
+    multi_lingual: bool | None = None
     quality: str | None = None
 
 
@@ -160,6 +180,14 @@ class SlotObservation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InputObservation:
+    """A picture that a request names: `role` is `init_image`, `mask_image` and the like."""
+
+    role: str
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
     """What one delivery says about a generation; a provider's parser makes it from a Delivery."""
 
@@ -167,6 +195,7 @@ class Observation:
     generation_id: str
     state: GenerationState
     slots: tuple[SlotObservation, ...] = ()
+    inputs: tuple[InputObservation, ...] = ()
     failure: Failure | None = None
     service: str | None = None
     params: GenerationParams = field(default_factory=GenerationParams)

@@ -39,6 +39,8 @@ FAULT_LAW: dict[Fault, FaultRule] = {
     Fault.SERVER: FaultRule(patient="deadline", final=FailureClass.RENDERABLE),
     Fault.NETWORK: FaultRule(patient="deadline", final=FailureClass.RENDERABLE),
     Fault.SHORT: FaultRule(patient="grace", final=FailureClass.RENDERABLE),
+    # When its grace is over, nobody insists on the digest any more (`capture`).
+    Fault.DAMAGED: FaultRule(patient="grace", final=FailureClass.RENDERABLE),
     Fault.NOT_MEDIA: FaultRule(patient="grace", final=FailureClass.RENDERABLE),
     Fault.TOO_LARGE: FaultRule(patient="never", final=FailureClass.DEAD),
     Fault.FORBIDDEN: FaultRule(patient="never", final=FailureClass.OPERATOR),

@@ -65,6 +65,7 @@ class Worker:
         self._name = name
         self._now = now
         self._running: dict[asyncio.Task[None], Job] = {}
+        self._performing: dict[tuple[int, int], Job] = {}
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -112,7 +113,8 @@ class Worker:
         for job in jobs:
             task = asyncio.create_task(self._perform(job), name=f"{job.kind} {job.id}")
             self._running[task] = job
-            task.add_done_callback(self._done)
+            self._performing[job.id, job.fence] = job
+            task.add_done_callback(self._running.__delitem__)
         if jobs:
             self._wake.set()  # there may be more where these came from
 
@@ -120,16 +122,13 @@ class Worker:
         """How many more may be claimed at once, and of which hosts none.
 
         A claim does not count hosts, so it is no larger than what the fullest of them may take.
+        What is performed and only waits for its commit takes nobody's place.
         """
-        hosts = [job.host for job in self._running.values() if job.kind is kind]
+        hosts = [job.host for job in self._performing.values() if job.kind is kind]
         counts = Counter(host for host in hosts if host)
         busy = [host for host, count in counts.items() if count >= bench.per_host]
         fullest = max((count for count in counts.values() if count < bench.per_host), default=0)
         return min(bench.slots - len(hosts), bench.per_host - fullest), busy
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
-        self._wake.set()
 
     async def _perform(self, job: Job) -> None:
         try:
@@ -137,6 +136,9 @@ class Worker:
         except Exception as error:
             logger().exception("a job failed by a fault of ours", kind=job.kind, job=job.id)
             settle = self._after_fault_of_ours(job, error)
+        finally:
+            del self._performing[job.id, job.fence]
+            self._wake.set()
         await self._settle(job, settle)
 
     async def _settle(self, job: Job, settle: Settle) -> None:

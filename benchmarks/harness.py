@@ -27,12 +27,15 @@ HERE = Path(__file__).parent
 
 def build(folder: Path) -> tuple[Path, Path]:
     """Compiles the load generator and the slow-disk preload; needs a C compiler."""
-    load, slow = folder / "load", folder / "slow_sync.so"
+    load = compile_c("load.c", folder / "load")
+    return load, compile_c("slow_sync.c", folder / "slow_sync.so", "-shared", "-fPIC", "-ldl")
+
+
+def compile_c(source: str, target: Path, *flags: str) -> Path:
+    """One of the C programs here, built."""
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-o", load, HERE / "load.c"], check=True)
-    command = [compiler, "-O2", "-shared", "-fPIC", "-o", slow, HERE / "slow_sync.c", "-ldl"]
-    subprocess.run(command, check=True)
-    return load, slow
+    subprocess.run([compiler, "-O2", "-o", target, HERE / source, *flags], check=True)
+    return target
 
 
 def free_port() -> int:
@@ -108,3 +111,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def python() -> str:
     """The interpreter that runs this."""
     return sys.executable
+
+
+def holdfast() -> str:
+    """The command that is measured."""
+    return str(Path(sys.executable).with_name("holdfast"))

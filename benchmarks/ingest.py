@@ -19,6 +19,7 @@ from benchmarks.harness import (
     HERE,
     build,
     free_port,
+    holdfast,
     median,
     print_table,
     python,
@@ -46,15 +47,19 @@ def requests(count: int) -> Iterator[bytes]:
             "completedAt": "2026-11-20T00:01:00Z",
             "metadata": {"duration": None, "width": 1920, "height": 1080, "note": "x" * 250},
         }
-        body = json.dumps(payload).encode()
-        signature = hmac.digest(SECRETS[number % 2].encode(), body, "sha256").hex()
-        yield (
-            b"POST /webhooks/doitong HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json"
-            b"\r\nUser-Agent: doitong-webhooks/1\r\nX-Doitong-Signature: sha256="
-            + signature.encode()
-            + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
-            + body
-        )
+        yield post(json.dumps(payload).encode(), SECRETS[number % 2])
+
+
+def post(body: bytes, secret: str) -> bytes:
+    """A signed webhook, byte for byte."""
+    signature = hmac.digest(secret.encode(), body, "sha256").hex()
+    return (
+        b"POST /webhooks/doitong HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json"
+        b"\r\nUser-Agent: doitong-webhooks/1\r\nX-Doitong-Signature: sha256="
+        + signature.encode()
+        + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+        + body
+    )
 
 
 def command(target: str, port: int, folder: Path) -> list[str]:
@@ -65,7 +70,7 @@ def command(target: str, port: int, folder: Path) -> list[str]:
             f'[listen]\npublic = "127.0.0.1:{port}"\n[providers.doitong]\n'
             f'secrets = {{ a = "{SECRETS[0]}", b = "{SECRETS[1]}" }}\n'
         )
-        return [str(Path(python()).parent / "holdfast"), "serve", "--role", "receive"]
+        return [holdfast(), "serve", "--role", "receive"]
     if target == "commit per request":
         return [python(), str(peers / "commit_each.py"), str(port), str(folder / "peer.db")]
     if target == "FastAPI + SQLite":

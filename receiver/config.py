@@ -120,7 +120,7 @@ class Archive(Section, frozen=True):
     fetches: Count = 64
     fetches_per_host: Count = 32
     seals: Count = 8
-    memory_bytes: Count = 128 << 20
+    memory_bytes: Count = 64 << 20
     patience_seconds: Seconds = 900.0
 
 

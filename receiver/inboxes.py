@@ -40,7 +40,7 @@ class Inboxes:
 
         Raises InboxUnavailableError if it may lie in an inbox that cannot be opened.
         """
-        found = next((reader for reader in self._all() if reader.uuid == ref.inbox), None)
+        found = self._reader(ref.inbox)
         if found is None and self._unopened:
             raise InboxUnavailableError(f"an inbox in {self._folder} cannot be opened")
         return found.get(ref.position) if found else None
@@ -68,6 +68,11 @@ class Inboxes:
         """Lets the files go."""
         for reader in self._readers.values():
             reader.close()
+
+    def _reader(self, inbox: str) -> SqliteInboxReader | None:
+        """An inbox by its own name; new files are looked for only if it is not open already."""
+        known = (reader for readers in (self._readers.values, self._all) for reader in readers())
+        return next((reader for reader in known if reader.uuid == inbox), None)
 
     def _all(self) -> list[SqliteInboxReader]:
         for path in inbox_files(self._folder):

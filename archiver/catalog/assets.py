@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from archiver.catalog.rows import by_slot
 from archiver.models import Asset, Origin
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
@@ -11,12 +13,14 @@ from archiver.sqlite import Connection
 _COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at"
 
 
-def load(connection: Connection, slot: int) -> tuple[Asset, ...]:
-    """The assets of one slot, oldest first."""
+def load(connection: Connection, generation: int) -> Mapping[int, tuple[Asset, ...]]:
+    """The assets of each slot of one generation, oldest first."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM assets WHERE slot = ? ORDER BY archived_at", (slot,)
+        f"SELECT slot, {_COLUMNS} FROM assets"
+        " WHERE slot IN (SELECT number FROM slots WHERE generation = ?) ORDER BY slot, archived_at",
+        (generation,),
     )
-    return tuple(_from_row(row) for row in rows)
+    return by_slot(rows, _from_row)
 
 
 def add(connection: Connection, slot: int, asset: Asset) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ _COLUMNS = (
 _PLACES = ",".join("?" * 16)
 _ASSIGNED = ",".join(f"{column.strip()}=?" for column in _COLUMNS.split(","))
 
+_PARAMS = tuple(field.name for field in fields(GenerationParams))
 _decode_params = msgspec.json.Decoder(GenerationParams).decode
 
 
@@ -39,8 +41,19 @@ class Generations:
 
     def load_slot(self, number: int) -> Generation | None:
         """The generation that an archive number belongs to, or None."""
-        key = slots.generation_of(self._connection, number)
-        return None if key is None else self.load_key(key)
+        return self._load("key = (SELECT generation FROM slots WHERE number = ?)", (number,))
+
+    def refresh(self, known: Generation) -> Generation:
+        """The generation as it stands now: the known one itself, if nothing has changed since."""
+        row = self._connection.execute(
+            "SELECT revision, sealed_revision FROM generations WHERE key = ?", (known.key,)
+        ).fetchone()
+        if row == (known.revision, known.sealed_revision):
+            return known
+        assert known.key is not None
+        fresh = self.load_key(known.key)
+        assert fresh is not None  # rows are never deleted
+        return fresh
 
     def save(self, before: Generation | None, after: Generation) -> Generation:
         """Writes what changed since `before`; the answer has its key and its slots' numbers."""
@@ -52,14 +65,11 @@ class Generations:
                 f"UPDATE generations SET {_ASSIGNED} WHERE key = ?", (*_row(after), key)
             )
         numbered = tuple(
-            replace(
-                slot,
-                number=slots.save(
-                    self._connection, key, before.slot(slot.index) if before else None, slot
-                ),
-            )
+            slots.save(self._connection, key, before.slot(slot.index) if before else None, slot)
             for slot in after.slots
         )
+        if (key, numbered) == (after.key, after.slots):
+            return after
         return replace(after, key=key, slots=numbered)
 
     def seal(self, key: int, revision: int) -> None:
@@ -122,8 +132,10 @@ def _row(generation: Generation) -> tuple[Any, ...]:
     )
 
 
+@lru_cache(maxsize=16)  # a generation's are written again and again, and rarely change
 def _encode_params(params: GenerationParams) -> str:
-    said = {name: value for name, value in asdict(params).items() if value is not None}
+    values = ((name, getattr(params, name)) for name in _PARAMS)
+    said = {name: value for name, value in values if value is not None}
     return msgspec.json.encode(said).decode()
 
 

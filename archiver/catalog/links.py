@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.catalog.rows import FAILURE_COLUMNS, by_slot, failure_from_row, failure_to_row
 from archiver.models import DeliveryRef, Link
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
@@ -19,12 +20,14 @@ _PUT = (
 )
 
 
-def load(connection: Connection, slot: int) -> tuple[Link, ...]:
-    """The links of one slot, ordered by digest as `lifecycle` keeps them."""
+def load(connection: Connection, generation: int) -> Mapping[int, tuple[Link, ...]]:
+    """The links of each slot of one generation, ordered by digest as `lifecycle` keeps them."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM links WHERE slot = ? ORDER BY url_sha256", (slot,)
+        f"SELECT slot, {_COLUMNS} FROM links"
+        " WHERE slot IN (SELECT number FROM slots WHERE generation = ?) ORDER BY slot, url_sha256",
+        (generation,),
     )
-    return tuple(_from_row(row) for row in rows)
+    return by_slot(rows, _from_row)
 
 
 def put(connection: Connection, slot: int, link: Link) -> None:

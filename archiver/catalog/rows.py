@@ -1,8 +1,13 @@
 """The columns that several tables share, and how they become values."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from archiver.models import Failure, FailureClass
+
+T = TypeVar("T")
 
 FAILURE_COLUMNS = "failure_class, failure_code, failure_message"
 
@@ -19,3 +24,13 @@ def failure_from_row(failure_class: Any, code: str, message: str) -> Failure | N
     if failure_class is None:
         return None
     return Failure(failure_class=FailureClass(failure_class), code=code, message=message)
+
+
+def by_slot(
+    rows: Iterable[tuple[Any, ...]], from_row: Callable[[tuple[Any, ...]], T]
+) -> Mapping[int, tuple[T, ...]]:
+    """Rows that begin with their slot's number, and come in its order, as values for each slot."""
+    return {
+        slot: tuple(from_row(row[1:]) for row in group)
+        for slot, group in groupby(rows, key=itemgetter(0))
+    }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from archiver.catalog import assets, links
 from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
-from archiver.models import Slot, SlotState
+from archiver.models import Asset, Link, Slot, SlotState
 from archiver.sqlite import Connection
 
 _COLUMNS = f"number, slot_index, state, reason, {FAILURE_COLUMNS}"
@@ -17,11 +18,14 @@ def load(connection: Connection, generation: int) -> tuple[Slot, ...]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM slots WHERE generation = ? ORDER BY slot_index", (generation,)
     ).fetchall()
-    return tuple(_from_row(connection, row) for row in rows)
+    links_of, assets_of = links.load(connection, generation), assets.load(connection, generation)
+    return tuple(
+        _from_row(row, links_of.get(row[0], ()), assets_of.get(row[0], ())) for row in rows
+    )
 
 
-def save(connection: Connection, generation: int, before: Slot | None, after: Slot) -> int:
-    """Writes what changed of one slot and returns its archive number, given here if new."""
+def save(connection: Connection, generation: int, before: Slot | None, after: Slot) -> Slot:
+    """Writes what changed of one slot; the answer has its archive number, given here if new."""
     number = before.number if before else None
     if number is None:
         number = _insert(connection, generation, after)
@@ -39,13 +43,7 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
     for asset in after.assets:
         if asset not in known_assets:
             assets.add(connection, number, asset)
-    return number
-
-
-def generation_of(connection: Connection, number: int) -> int | None:
-    """The key of the generation that an archive number belongs to."""
-    row = connection.execute("SELECT generation FROM slots WHERE number = ?", (number,)).fetchone()
-    return row[0] if row else None
+    return after if after.number == number else replace(after, number=number)
 
 
 def _insert(connection: Connection, generation: int, slot: Slot) -> int:
@@ -62,7 +60,9 @@ def _row(slot: Slot) -> tuple[Any, ...]:
     return (slot.state.value, slot.reason, *failure_to_row(slot.failure))
 
 
-def _from_row(connection: Connection, row: tuple[Any, ...]) -> Slot:
+def _from_row(
+    row: tuple[Any, ...], known_links: tuple[Link, ...], known_assets: tuple[Asset, ...]
+) -> Slot:
     number, index, state, reason, *failure = row
     return Slot(
         index=index,
@@ -70,6 +70,6 @@ def _from_row(connection: Connection, row: tuple[Any, ...]) -> Slot:
         state=SlotState(state),
         reason=reason,
         failure=failure_from_row(*failure),
-        links=links.load(connection, number),
-        assets=assets.load(connection, number),
+        links=known_links,
+        assets=known_assets,
     )

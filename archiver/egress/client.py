@@ -18,7 +18,8 @@ from archiver.errors import FetchError
 from archiver.models import Fault
 
 _DNS_CACHE_SECONDS = 60
-_READ_BUFFER_BYTES = 2**20
+# As much again may wait in each connection for its share of memory.
+_READ_BUFFER_BYTES = 2**18
 # Identity, because bytes are kept as they were made and a compressed answer can be a bomb.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "holdfast"}
 

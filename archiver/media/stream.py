@@ -7,9 +7,10 @@ it was fed.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator
 from typing import TypeAlias, TypeVar
+
+from fastcrc.crc32 import iso_hdlc
 
 from archiver.media.verdict import FlawError
 from archiver.models import Fault
@@ -62,9 +63,9 @@ class Stream:
         """Read `size` bytes into the checksum `crc`, forget them and return it."""
         while size > len(self._unread):
             size -= len(self._unread)
-            crc = zlib.crc32(self._unread, crc)
+            crc = iso_hdlc(self._unread, crc)
             yield from self._next_chunk()
-        crc = zlib.crc32(self._unread[:size], crc)
+        crc = iso_hdlc(self._unread[:size], crc)
         self._unread = self._unread[size:]
         return crc
 

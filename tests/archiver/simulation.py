@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from archiver.capture import Capture
@@ -228,13 +229,16 @@ class _Links:
 
 
 class _Answer:
+    """A picture that says nothing but where it comes from."""
+
     declared_bytes = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def chunks(self) -> str:
-        return self._url
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._url.encode()
 
 
 class _Bucket:
@@ -243,7 +247,8 @@ class _Bucket:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
-    async def take_in(self, url: str, _declared: object, **given: Any) -> Asset:
+    async def take_in(self, chunks: AsyncIterator[bytes], _declared: object, **given: Any) -> Asset:
+        [url] = [chunk.decode() async for chunk in chunks]
         digest = url_sha256(url)
         world = self._simulation.world
         world.bucket.add(digest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,6 +13,7 @@ from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 
+import fastcrc
 import pytest
 
 from archiver.blobs import BlobStore
@@ -340,6 +343,130 @@ async def test_a_link_that_cannot_be_revealed_is_gone(capturing: Capturing) -> N
     assert (await capturing.fetch()).outcome == "lost"
     assert "no longer there" in (await capturing.slot()).reason
     assert capturing.origin.requests == []
+
+
+# What the origin promised -------------------------------------------------------------------------
+
+OTHER, _ = WHOLE["png of one bit"]
+
+
+def _promises(of: bytes) -> dict[str, dict[str, str]]:
+    """For each kind of digest the headers that promise it of a body."""
+    md5 = b64encode(hashlib.md5(of).digest()).decode()
+    crc32c = b64encode(fastcrc.crc32.iscsi(of).to_bytes(4)).decode()
+    return {
+        "OSS": {"x_oss_hash_crc64ecma": str(fastcrc.crc64.xz(of))},
+        "RFC 1864": {"Content_MD5": md5},
+        "GCS": {"x_goog_hash": f"crc32c={crc32c},md5={md5}"},
+        "GCS, twice": {"x_goog_hash": f"crc32c={crc32c}", "X_Goog_Hash": f"md5={md5}"},
+        "all": {"x_oss_hash_crc64ecma": str(fastcrc.crc64.xz(of)), "Content_MD5": md5},
+    }
+
+
+KINDS = list(_promises(b""))
+
+
+async def _objects(capturing: Capturing) -> list[str]:
+    return [key async for key in capturing.blobs.list("")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_promise_kept_is_not_worth_a_word(capturing: Capturing, kind: str) -> None:
+    """One download is enough when the bytes are those that the origin means."""
+    capturing.origin.answers["/1.png"] = answer(200, PICTURE, **_promises(PICTURE)[kind])
+    await capturing.heard()
+    settled = await capturing.fetch()
+    assert settled.outcome == "archived"
+    assert "other_digest_than_promised" not in settled.says
+    assert len(capturing.origin.requests) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_damaged_transfer_leaves_no_object(capturing: Capturing, kind: str) -> None:
+    """Bytes other than promised, and others again, are tried again later, and nothing is kept."""
+    third, _ = WHOLE["gif"]
+    promise = _promises(PICTURE)[kind]
+    damaged = [answer(200, OTHER, **promise), answer(200, third, **promise)]
+    capturing.origin.answers["/1.png"] = [*damaged, answer(200, PICTURE, **promise)]
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    assert "other bytes than its" in (await capturing.job()).reason
+    assert await _objects(capturing) == []
+    capturing.clock.advance(seconds=1)
+    assert (await capturing.fetch()).outcome == "archived"
+    (kept,) = (await capturing.slot()).assets
+    assert kept.sha256 == sha256(PICTURE).digest()
+    assert [kept.blob_key] == await _objects(capturing)
+
+
+async def test_a_second_transfer_that_is_right_is_enough(capturing: Capturing) -> None:
+    """A damaged transfer is asked for once more at once."""
+    promise = _promises(PICTURE)["OSS"]
+    capturing.origin.answers["/1.png"] = [
+        answer(200, OTHER, **promise),
+        answer(200, PICTURE, **promise),
+    ]
+    await capturing.heard()
+    settled = await capturing.fetch()
+    assert (settled.outcome, settled.says["size_bytes"]) == ("archived", len(PICTURE))
+    assert "other_digest_than_promised" not in settled.says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_origin_that_is_always_wrong_loses_no_picture(
+    capturing: Capturing, kind: str, log_file: io.StringIO
+) -> None:
+    """What comes twice alike was not damaged on its way: it is kept, and the doubt is told."""
+    capturing.origin.answers["/1.png"] = answer(200, PICTURE, **_promises(OTHER)[kind])
+    await capturing.heard()
+    settled = await capturing.fetch()
+    doubted = {header.replace("_", "-").lower() for header in _promises(OTHER)[kind]}
+    assert settled.outcome == "archived"
+    assert set(settled.says["other_digest_than_promised"]) == doubted
+    assert len(capturing.origin.requests) == 2
+    assert (await capturing.slot()).state == "archived"
+
+
+async def test_an_origin_that_never_sends_the_same_loses_no_picture(capturing: Capturing) -> None:
+    """Once the grace of a damaged transfer is over, a whole picture is better than none."""
+    third, _ = WHOLE["gif"]
+    promise = _promises(PICTURE)["RFC 1864"]
+    one, other = answer(200, OTHER, **promise), answer(200, third, **promise)
+    capturing.origin.answers["/1.png"] = [one, other, one]
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.clock.advance(seconds=PATIENCE_SECONDS)
+    settled = await capturing.fetch()
+    assert settled.outcome == "archived"
+    assert settled.says["other_digest_than_promised"] == ("content-md5",)
+    assert len(capturing.origin.requests) == 3
+
+
+async def test_a_promise_makes_no_picture_of_a_page(capturing: Capturing) -> None:
+    """A right digest of something that is no picture is no reason to keep it."""
+    page = STRANGERS["an HTML page"]
+    capturing.origin.answers["/1.png"] = answer(200, page, **_promises(page)["all"])
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    assert await _objects(capturing) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_oss_hash_crc64ecma": "many"},
+        {"Content_MD5": "=", "x_oss_hash_crc64ecma": ""},
+        {"x_goog_hash": "crc32c=,md5,=,sha9=AA"},
+    ],
+)
+async def test_a_promise_that_cannot_be_read_is_none(
+    capturing: Capturing, headers: dict[str, str]
+) -> None:
+    """A malformed header is the origin's affair."""
+    capturing.origin.answers["/1.png"] = answer(200, PICTURE, **headers)
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "archived"
+    assert len(capturing.origin.requests) == 1
 
 
 # The operator -------------------------------------------------------------------------------------

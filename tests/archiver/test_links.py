@@ -35,6 +35,8 @@ PUBLIC_PARTS = {
     "https://cdn.example:port/a.png?secret": ("", ""),
     "https://cdn.example:65536/a.png?secret": ("", ""),
     "https://[::1/a.png?secret": ("", ""),
+    "DATA:image/PNG;base64,c2VjcmV0": ("data:image/png", ""),
+    "data:,secret": ("data:", ""),
 }
 
 

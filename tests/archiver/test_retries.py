@@ -37,6 +37,7 @@ EXPECTED_LAW = {
     Fault.SERVER: (UNTIL_DEADLINE, FailureClass.RENDERABLE),
     Fault.NETWORK: (UNTIL_DEADLINE, FailureClass.RENDERABLE),
     Fault.SHORT: (GRACE, FailureClass.RENDERABLE),
+    Fault.DAMAGED: (GRACE, FailureClass.RENDERABLE),
     Fault.NOT_MEDIA: (GRACE, FailureClass.RENDERABLE),
     Fault.TOO_LARGE: (NEVER, FailureClass.DEAD),
     Fault.FORBIDDEN: (NEVER, FailureClass.OPERATOR),

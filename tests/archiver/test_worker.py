@@ -15,6 +15,7 @@ import pytest
 from archiver import worker as room
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.jobs import JobRow
+from archiver.errors import CatalogUnavailableError
 from archiver.models import Job, JobKind, JobState, WantedJob
 from archiver.worker import Bench, Settle, Settled, Worker
 from tests.archiver.disks import fill_disk, locked
@@ -167,6 +168,33 @@ async def test_kinds_do_not_compete(catalog: Catalog, clock: FrozenClock, hands:
         for _ in range(10):
             await hands.begun.get()
     assert await count(catalog) == {("fetch", "completed"): 10, ("seal", "completed"): 5}
+
+
+async def test_what_waits_for_its_commit_takes_nobodys_place(
+    catalog: Catalog, clock: FrozenClock, hands: Hands
+) -> None:
+    """While one outcome cannot be written the next job is begun, even with one slot."""
+    begun: list[int] = []
+
+    async def perform(job: Job) -> Settle:
+        begun.append(job.subject)
+        done = await hands.perform(job)
+
+        def settle(tables: Tables) -> Settled:
+            if begun == [1]:
+                raise CatalogUnavailableError("not before the second has begun")
+            return done(tables)
+
+        return settle
+
+    await want(catalog, 1, 2)
+    hands.may_end.set()
+    async with at_work(worker_of(catalog, clock, perform, slots=1)):
+        for _ in range(2):
+            await hands.begun.get()
+    assert begun == [1, 2]
+    assert hands.peak["all"] == 1
+    assert await count(catalog) == {("fetch", "completed"): 2}
 
 
 async def test_a_host_that_is_nearly_busy_gets_no_more_than_the_rest(

@@ -53,6 +53,18 @@ def test_both_pictures_of_a_slot_are_kept_in_their_order(tables: Tables, first: 
     assert [it.origin for it in kept.slots[0].assets] == [first, second]
 
 
+def test_what_has_not_changed_is_not_read_again(tables: Tables) -> None:
+    """A known generation is the answer itself until it is saved or sealed by anyone."""
+    known = tables.generations.save(None, replace(linked("1"), revision=1))
+    assert tables.generations.refresh(known) is known
+    assert known.key is not None
+    tables.generations.seal(known.key, 1)
+    sealed = tables.generations.refresh(known)
+    assert sealed == replace(known, sealed_revision=1)
+    changed = tables.generations.save(sealed, replace(sealed, cost=9.0, revision=2))
+    assert tables.generations.refresh(known) == tables.generations.refresh(sealed) == changed
+
+
 def test_a_generation_that_nobody_heard_of_is_none(tables: Tables) -> None:
     """Asking for what is not there is no error."""
     tables.generations.save(None, linked("1"))
