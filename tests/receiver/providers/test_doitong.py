@@ -182,7 +182,8 @@ class TestTolerance:
         ("cost", "expected"),
         [
             *((15, 15.0), (12.5, 12.5), (0, 0.0), (-3, -3.0)),
-            *((None, None), ("15", None), (True, None), (1e15, None), (-(10**300), None)),
+            *((None, None), (True, None), (1e15, None), (-(10**300), None)),
+            *(("15", 15.0), ("many", None), ("nan", None)),
         ],
     )
     def test_cost(self, cost: object, expected: float | None) -> None:

@@ -61,7 +61,7 @@ def test_a_remembered_request_is_of_the_generation_in_its_path() -> None:
 @pytest.mark.parametrize(
     ("unreadable", "reason"),
     [
-        (delivery(b"{}", source="modelslab"), "no provider is called 'modelslab'"),
+        (delivery(b"{}", source="midjourney"), "no provider is called 'midjourney'"),
         (delivery(None), "pruned"),
         (delivery(b"{}", headers=((b"content-encoding", b"br"),)), "content-encoding 'br'"),
         (delivery(b"[]"), "not an object"),
