@@ -1,27 +1,28 @@
-"""Signed requests to an S3 server: botocore finds the credentials, aiohttp carries, a passing
-trouble is sat out.
+"""Signed requests to an S3 server: botocore signs, aiohttp carries, a passing trouble is sat out.
 
 A body goes out in the chunks it came in, under the SHA-256 that was taken while it came; botocore
 would read it again, and boto3's own put_object costs several times the processor and a thread.
 """
 
 import asyncio
+import hmac
 import os
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
+from http.client import HTTPMessage
 
 import aiohttp
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError
 from yarl import URL
 
 from archiver.blobs.s3_answers import NO_CREDENTIALS, RefusedError, error_code, is_passing, refusal
-from archiver.blobs.sigv4 import signed
 from archiver.body import Body
-from archiver.clock import now
 from archiver.errors import BucketError
 
 _ATTEMPTS = 4
@@ -112,24 +113,34 @@ class SignedRequests:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> aiohttp.ClientResponse:
         digest = _NOTHING_SHA256 if body is None else body.sha256
-        key = await self._frozen_credentials()
-        sent = signed(
-            method, url, headers, body_sha256=digest, key=key, region=self._region, now=now()
-        )
+        signed = self._sign(method, url, headers, digest, await self._frozen_credentials())
         patience_seconds = None
         if body is not None:
-            sent["Content-Length"] = str(body.size_bytes)
+            signed["Content-Length"] = str(body.size_bytes)
             patience_seconds = _READ_SECONDS + body.size_bytes / _LEAST_BYTES_PER_SECOND
         return await self._session.request(
             method,
             URL(url, encoded=True),
-            headers=sent,
+            headers=signed,
             data=None if body is None else body.chunks(),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=patience_seconds, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
             ),
         )
+
+    def _sign(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        digest: bytes,
+        credentials: ReadOnlyCredentials,
+    ) -> dict[str, str]:
+        request = AWSRequest(method=method, url=url, headers=dict(headers))
+        request.context["sha256"] = digest.hex()
+        _KnownDigestAuth(credentials, "s3", self._region).add_auth(request)
+        return dict(request.headers.items())
 
     async def _frozen_credentials(self) -> ReadOnlyCredentials:
         """Credentials good for one request; those that expire are renewed in a thread."""
@@ -157,3 +168,30 @@ class SignedRequests:
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             read_bufsize=_READ_BUFFER_BYTES,
         )
+
+
+class _KnownDigestAuth(S3SigV4Auth):
+    """botocore's signer, less what it would do twice: hash the body, derive the day's key, and
+    gather the headers."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return str(request.context["sha256"])
+
+    def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
+        gathered: HTTPMessage | None = request.context.get("to_sign")
+        if gathered is None:
+            gathered = request.context["to_sign"] = super().headers_to_sign(request)
+        return gathered
+
+    def signature(self, string_to_sign: str, request: AWSRequest) -> str:
+        key = _signing_key(self.credentials.secret_key, self.credential_scope(request))
+        return hmac.digest(key, string_to_sign.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=8)
+def _signing_key(secret: str, scope: str) -> bytes:
+    """SigV4's key for a day, region and service, the parts of `scope`."""
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
