@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -114,17 +115,17 @@ class Refused:
 
 
 def refused(path: Path) -> Sequence[Refused]:
-    """What waits in a quarantine file, the latest trouble first; nothing if there is none."""
+    """What waits in a quarantine file, the latest trouble first; nothing if it cannot be read."""
     if not path.exists():
         return []
-    connection = open_reader(path)
     try:
-        rows = connection.execute(
-            "SELECT source, reason, count(*), max(received_at) FROM rejected"
-            " GROUP BY source, reason ORDER BY max(received_at) DESC"
-        ).fetchall()
-    finally:
-        connection.close()
+        with closing(open_reader(path)) as connection:
+            rows = connection.execute(
+                "SELECT source, reason, count(*), max(received_at) FROM rejected"
+                " GROUP BY source, reason ORDER BY max(received_at) DESC"
+            ).fetchall()
+    except Error:
+        return []  # being made just now, or damaged: its writer begins it anew
     return [
         Refused(source=source, reason=reason, count=count, last_at=from_millis(last_at))
         for source, reason, count, last_at in rows

@@ -35,4 +35,4 @@ def failure(code: str, message: str) -> Failure:
     """Why a task, or one picture of it, failed for good."""
     said = f"{code}: {message}"
     known = next((kind for pattern, kind in _CLASSES if pattern.match(said)), None)
-    return read_failure(code, message, {code.upper(): known} if known else {})
+    return read_failure(code, message, known)

@@ -155,7 +155,7 @@ def _failure(document: Mapping[str, Any]) -> Failure:
             extensions = as_mapping(found.get("extensions"))
             code = code or str(extensions.get("code") or found.get("code") or "")
             message = message or as_text(found.get("message")) or ""
-    return read_failure(code, message, _CLASS_OF_CODE)
+    return read_failure(code, message, _CLASS_OF_CODE.get(code.upper()))
 
 
 def _errors(document: Mapping[str, Any]) -> Iterator[object]:

@@ -7,7 +7,6 @@ either code or words speak of moderation, policy wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from archiver.models import Failure, FailureClass
 from archiver.redact import redact
@@ -25,18 +24,17 @@ _OPERATOR = re.compile(
 )
 
 
-def read_failure(code: str, message: str, classes: Mapping[str, FailureClass]) -> Failure:
-    """The failure of this code and these words; `classes` are the provider's own, by upper case."""
+def read_failure(code: str, message: str, known: FailureClass | None) -> Failure:
+    """The failure of this code and these words; `known` is what the provider's own table says."""
     return Failure(
-        failure_class=_class_of(code, message, classes),
+        failure_class=_class_of(code, message, known),
         code=redact(code)[:MAX_TEXT],
         message=redact(message)[:MAX_TEXT] or "failed",
     )
 
 
-def _class_of(code: str, message: str, classes: Mapping[str, FailureClass]) -> FailureClass:
+def _class_of(code: str, message: str, known: FailureClass | None) -> FailureClass:
     if _POLICY.search(f"{code} {message}"):
         return FailureClass.POLICY
-    known = classes.get(code.upper())
     by_words = FailureClass.OPERATOR if _OPERATOR.search(message) else FailureClass.RENDERABLE
     return known or by_words

@@ -46,7 +46,7 @@ def failure_of(answer: Mapping[str, Any], status: int) -> Failure:
     message = " ".join(_sentences(said))[:MAX_CHARACTERS]
     words = f"{code}: {message}"
     known = next((kind for pattern, kind in _CLASSES if pattern.search(words)), None)
-    return read_failure(code, message, {code.upper(): known} if known else {})
+    return read_failure(code, message, known)
 
 
 def final(failure: Failure | None) -> Failure | None:

@@ -187,10 +187,7 @@ class Supervisor:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"{folder.parent} cannot hold the archive: {error.strerror}; let catalog.url name "
-                "a place where holdfast may write"
-            ) from error
+            raise _cannot_hold(folder.parent, error) from error
 
 
 def take(folder: Path, name: str) -> TextIO:
@@ -202,10 +199,7 @@ def take(folder: Path, name: str) -> TextIO:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / f"{name}.lock").open("w")
     except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot hold the archive: {error.strerror}; let catalog.url name a place "
-            "where holdfast may write"
-        ) from error
+        raise _cannot_hold(folder, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -215,6 +209,13 @@ def take(folder: Path, name: str) -> TextIO:
             "catalog.url name another"
         ) from error
     return lock
+
+
+def _cannot_hold(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{folder} cannot hold the archive: {error.strerror}; let catalog.url name a place where "
+        "holdfast may write"
+    )
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

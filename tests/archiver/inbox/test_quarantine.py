@@ -13,7 +13,7 @@ import pytest
 from archiver import sqlite
 from archiver.inbox import quarantine
 from archiver.inbox.quarantine import Quarantine, Rejected
-from archiver.sqlite import open_reader
+from archiver.sqlite import open_reader, open_writer
 from tests.archiver.disks import locked
 from tests.clocks import NOON, FrozenClock
 
@@ -166,6 +166,32 @@ async def test_no_trouble_of_the_file_is_anyones(
     assert bodies(path) == [b"0", b"3"]
     gc.collect()  # what nobody has asked for complains when it goes
     assert complaints == []
+
+
+async def test_a_file_that_is_only_locked_is_not_begun_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be opened just now is not damaged, and keeps what it holds."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    writer = open_writer(path)
+    writer.execute("CREATE TABLE older (id INTEGER) STRICT")
+    locking = Quarantine(path)
+    await locking.start()
+    with locked(path):
+        locking.offer(request(1))
+        await locking.close()
+    writer.close()
+    reader = open_reader(path)
+    assert reader.execute("SELECT name FROM sqlite_schema").fetchall() == [("older",)]
+    reader.close()
+
+
+def test_what_cannot_be_read_tells_of_no_refusals(path: Path) -> None:
+    """Neither a file that is missing nor one that is none keeps an operator from the rest."""
+    assert quarantine.refused(path) == []
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"no database" * 1000)
+    assert quarantine.refused(path) == []
 
 
 async def test_strangers_cost_no_fsync(path: Path) -> None:
