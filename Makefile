@@ -25,6 +25,7 @@ check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the REA
 bench: $(VENV)/.bench ## how fast everything is, against what people would write instead
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.beside
+	$(BIN)/python -m benchmarks.gateway
 	$(BIN)/python -m benchmarks.absorb
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.archive

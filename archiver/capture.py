@@ -9,25 +9,16 @@ from functools import partial
 
 from archiver.catalog import CatalogReader, Tables
 from archiver.digests import Check, DamagedError, promised
-from archiver.egress import Egress
+from archiver.egress import ANY_HOST, Egress
 from archiver.errors import FetchError, InboxUnavailableError
+from archiver.inline import begun, decoded, is_inline, is_text, joined, unpacked
 from archiver.ledger import keep
 from archiver.lifecycle import archive, lose_link
 from archiver.metrics import FETCHED_BYTES
-from archiver.models import (
-    Asset,
-    Failure,
-    FailureClass,
-    Fault,
-    Generation,
-    Job,
-    JobState,
-    Link,
-    Origin,
-    Slot,
-)
+from archiver.models import Asset, Failure, FailureClass, Fault, Generation, Link, Origin, Slot
 from archiver.retries import FAULT_LAW, Retry, after_fault
 from archiver.store import Store
+from archiver.work import Job, JobState
 from archiver.worker import Settle, Settled
 
 # S3 takes 2 KB of metadata, and a character may be nine bytes once it is escaped. The manifest
@@ -86,7 +77,10 @@ class Capture:
             "generation": generation.id[:_MAX_METADATA_CHARACTERS],
             "slot": str(slot.index),
         }
-        hosts = self.download_hosts(generation.provider)
+        if is_inline(url):
+            return await self._take_in(unpacked(url), None, provenance), ()
+        # A client's own pictures lie wherever it pleases; what the guard refuses it refuses still.
+        hosts = ANY_HOST if slot.role else self.download_hosts(generation.provider)
         transfer = partial(self._transfer, url, link.host, hosts, provenance)
         try:
             return await transfer(lambda _: not self._insists(job))
@@ -115,14 +109,24 @@ class Capture:
                 if check.broken() and not forgiven(check):
                     raise DamagedError(check, host)
 
-            asset = await self.store.take_in(
-                checked() if promises else chunks,
-                incoming.declared_bytes,
-                origin=Origin.PROVIDER,
-                provenance=provenance,
-                now=self.now,
-            )
+            wire = checked() if promises else chunks
+            first = await begun(wire)
+            if is_text(first):
+                asset = await self._take_in(decoded(first, wire), None, provenance)
+            else:
+                whole = joined(first, wire)
+                asset = await self._take_in(whole, incoming.declared_bytes, provenance)
         return asset, check.broken()
+
+    async def _take_in(
+        self,
+        chunks: AsyncIterator[bytes],
+        declared_bytes: int | None,
+        provenance: Mapping[str, str],
+    ) -> Asset:
+        return await self.store.take_in(
+            chunks, declared_bytes, origin=Origin.PROVIDER, provenance=provenance, now=self.now
+        )
 
     def _insists(self, job: Job) -> bool:
         """Whether a damaged transfer may be tried again, so that its digest matters."""

@@ -16,30 +16,41 @@ from archiver.models import FailureClass, SlotState
 EVENTS: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], Facts]]] = {
     "a link is heard": (
         lambda facts: True,
-        lambda facts: replace(facts, live_link=True),
+        lambda facts: replace(facts, live_link=True, askable=False),
     ),
     "bytes stored": (
         lambda facts: facts.live_link,
         lambda facts: replace(facts, original=True, live_link=False),
     ),
-    "link or generation lost": (
-        lambda facts: facts.failure_class is None or facts.live_link,
+    "link lost": (
+        lambda facts: facts.live_link,
         lambda facts: replace(
             facts,
             live_link=False,
+            askable=facts.failure_class is None,
             failure_class=facts.failure_class or FailureClass.RENDERABLE,
         ),
     ),
+    "no other link": (
+        lambda facts: facts.askable,
+        lambda facts: replace(facts, askable=False),
+    ),
+    "generation lost": (
+        lambda facts: facts.failure_class is None,
+        lambda facts: replace(facts, failure_class=FailureClass.RENDERABLE),
+    ),
     "moderation": (
         lambda facts: True,
-        lambda facts: replace(facts, failure_class=FailureClass.POLICY),
+        lambda facts: replace(facts, failure_class=FailureClass.POLICY, askable=False),
     ),
     "prompt remembered": (
         lambda facts: True,
         lambda facts: replace(facts, drawable=True),
     ),
     "drawn here": (
-        lambda facts: facts.failure_class is FailureClass.RENDERABLE and facts.drawable,
+        lambda facts: (
+            facts.failure_class is FailureClass.RENDERABLE and facts.drawable and not facts.askable
+        ),
         lambda facts: replace(facts, drawn=True),
     ),
 }

@@ -31,9 +31,9 @@ def expires_at(url: str) -> datetime | None:
     """
     query = url.partition("#")[0].partition("?")[2]
     parameters = {name.lower(): value for name, value in reversed(parse_qsl(query))}
-    spoken = [family for family in FAMILIES if family.says[0] in parameters]
-    moments = (_moment(family, parameters) for family in spoken)
-    return min((moment for moment in moments if moment is not None), default=None)
+    spoken = [family for name in parameters for family in _BEGINNING_WITH.get(name, ())]
+    moments = [_moment(family, parameters) for family in spoken]
+    return min([moment for moment in moments if moment is not None], default=None)
 
 
 class Family(NamedTuple):
@@ -49,10 +49,10 @@ class Family(NamedTuple):
 
 
 def _moment(family: Family, parameters: Mapping[str, str]) -> datetime | None:
-    if not parameters.keys() >= {*family.says, *family.beside}:
+    if not all(name in parameters for name in (*family.says, *family.beside)):
         return None
     try:
-        return family.rule(*(parameters[name] for name in family.says))
+        return family.rule(*[parameters[name] for name in family.says])
     except (ValueError, OverflowError):
         return None
 
@@ -125,3 +125,8 @@ FAMILIES = (
     # Ideogram and many a CDN
     Family("bare exp", ("exp",), (), _plausible_epoch),
 )
+
+_BEGINNING_WITH = {
+    name: [family for family in FAMILIES if family.says[0] == name]
+    for name in {family.says[0] for family in FAMILIES}
+}

@@ -4,11 +4,11 @@ Each is commutative, associative and idempotent, with None as "nothing known"; `
 built of these alone, which is why deliveries may come in any order, late, and twice.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
 
-from archiver.models import Failure, FailureClass, GenerationParams
+from archiver.models import Failure, FailureClass, GenerationParams, Link
 
 Scalar = TypeVar("Scalar", str, int, float)
 
@@ -17,20 +17,31 @@ _SEVERITY = {failure_class: rank for rank, failure_class in enumerate(FailureCla
 
 def earliest(one: datetime | None, other: datetime | None) -> datetime | None:
     """The earlier of two times."""
-    return min((time for time in (one, other) if time is not None), default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two times."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def greatest(one: Scalar | None, other: Scalar | None) -> Scalar | None:
     """The known one; of two that contradict each other the greater, for want of a better judge."""
-    return max((value for value in (one, other) if value is not None), default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def worst(*failures: Failure | None) -> Failure | None:
     """The failure that permits the least: policy over operator over dead over renderable."""
-    known = (failure for failure in failures if failure is not None)
-    return max(
-        known, key=lambda it: (_SEVERITY[it.failure_class], it.code, it.message), default=None
-    )
+    known = [failure for failure in failures if failure is not None]
+    if not known:
+        return None
+    return max(known, key=lambda it: (_SEVERITY[it.failure_class], it.code, it.message))
 
 
 def join_params(one: GenerationParams, other: GenerationParams) -> GenerationParams:
@@ -42,4 +53,14 @@ def join_params(one: GenerationParams, other: GenerationParams) -> GenerationPar
             field.name: greatest(getattr(one, field.name), getattr(other, field.name))
             for field in fields(GenerationParams)
         }
+    )
+
+
+def join_links(one: Link, other: Link) -> Link:
+    """Two hearings of one URL: the earlier death, and the first delivery to bring it."""
+    return replace(
+        one,
+        expires_at=min(one.expires_at, other.expires_at),
+        heard_in=min(one.heard_in, other.heard_in, key=lambda ref: (ref.inbox, ref.position)),
+        failure=worst(one.failure, other.failure),
     )

@@ -1,48 +1,37 @@
 """What follows from what is known: the law of generations and slots.
 
 Law 1: everything that decides a state lives in this room; the others only carry it out.
-Law 2: `merge` joins facts that only grow (ranks rise, sets widen, the worst failure stays), so any
-order and any repetition of the same observations ends in the same generation.
-Law 3: a slot's state is no history but a reading of its facts: the first row of `SLOT_LAW` that
+Law 2: a slot's state is no history but a reading of its facts: the first row of `SLOT_LAW` that
 holds. So a redelivery with a fresher link is a rescue by itself, even of a dead slot.
 
-What a failed job does next is `retries`; the README's diagram is drawn from here by `diagram`.
+How observations are joined is `merging`, what work follows `planning`, and what a failed job does
+next `retries`; the README's diagram is drawn from here by `diagram`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
-from archiver.expiry import expires_at
-from archiver.joins import earliest, greatest, join_params, worst
-from archiver.links import link
+from archiver.joins import worst
 from archiver.models import (
     Asset,
-    DeliveryRef,
     Failure,
     FailureClass,
     Generation,
-    GenerationParams,
     GenerationState,
-    JobKind,
-    JobState,
     Link,
-    Observation,
     Origin,
     Slot,
-    SlotObservation,
     SlotState,
-    WantedJob,
 )
 
 GENERATION_RANK = {state: rank for rank, state in enumerate(GenerationState)}
 
-# A request may claim any number of samples; no seed document allows more than ten.
-MAX_SLOTS = 64
-
 NO_RENDERER = "no renderer"
+
+# A provider whose links die as fast as it signs them has nothing behind them.
+MAX_LOST_LINKS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +41,7 @@ class Facts:
     original: bool = False
     drawn: bool = False
     live_link: bool = False
+    askable: bool = False
     failure_class: FailureClass | None = None
     drawable: bool = False
 
@@ -80,6 +70,11 @@ SLOT_LAW: tuple[SlotRule, ...] = (
         when=lambda facts: facts.live_link,
         state=SlotState.LINKED,
         because="a link is known and being fetched",
+    ),
+    SlotRule(
+        when=lambda facts: facts.askable,
+        state=SlotState.EXPECTED,
+        because="its link is lost, and the provider is asked for another",
     ),
     SlotRule(
         when=lambda facts: facts.failure_class in (None, FailureClass.TRANSIENT),
@@ -115,6 +110,10 @@ SLOT_LAW: tuple[SlotRule, ...] = (
 
 SETTLED = frozenset({SlotState.ARCHIVED, SlotState.RENDERED, SlotState.HELD, SlotState.DEAD})
 
+_MAY_BE_BETTER = frozenset({FailureClass.TRANSIENT, FailureClass.RENDERABLE})
+
+_DELIVERED = frozenset({GenerationState.PARTIAL, GenerationState.SUCCEEDED})
+
 # A provider's final word that no picture will come; anything less may still bring one.
 _LOST_FOR = {
     GenerationState.LOST: Failure(failure_class=FailureClass.RENDERABLE),
@@ -125,81 +124,16 @@ _LOST_FOR = {
 }
 
 
-def merge(
-    known: Generation | None,
-    observation: Observation,
-    *,
-    heard_in: DeliveryRef,
-    received_at: datetime,
-    link_lifetime: timedelta,
-) -> Generation:
-    """Joins one observation into what is known, without regard to order or repetition."""
-    before = known or Generation(
-        provider=observation.provider, id=observation.generation_id, first_heard_at=received_at
-    )
-    slot_failures = (slot.failure for slot in observation.slots)
-    moderated = any(
-        found is not None and found.failure_class is FailureClass.POLICY
-        for found in (observation.failure, *slot_failures)
-    )
-    params = join_params(before.params, observation.params)
-    # The provider's own clock may run ahead of ours: the earlier of both is the safer deadline.
-    assumed = min(observation.completed_at or received_at, received_at) + link_lifetime
-    after = replace(
-        before,
-        state=max(before.state, observation.state, key=GENERATION_RANK.__getitem__),
-        failure=worst(before.failure, observation.failure),
-        moderated=before.moderated or moderated,
-        service=greatest(before.service, observation.service),
-        params=params,
-        track_id=greatest(before.track_id, observation.track_id),
-        cost=greatest(before.cost, observation.cost),
-        created_at=earliest(before.created_at, observation.created_at),
-        completed_at=earliest(before.completed_at, observation.completed_at),
-        first_heard_at=min(before.first_heard_at, received_at),
-        slots=_join_slots(before.slots, params, observation, heard_in, assumed),
-    )
-    return settle(after)
+_NEVER_LINKED = Failure(
+    failure_class=FailureClass.RENDERABLE, message="the provider gave no link to it"
+)
 
 
-def _join_slots(
-    known: tuple[Slot, ...],
-    params: GenerationParams,
-    observation: Observation,
-    heard_in: DeliveryRef,
-    assumed: datetime,
-) -> tuple[Slot, ...]:
-    slots = {slot.index: slot for slot in known}
-    for index in range(min(max(params.samples or 1, 1), MAX_SLOTS)):
-        slots.setdefault(index, Slot(index=index))
-    for seen in observation.slots:
-        slot = slots.get(seen.index) or Slot(index=seen.index)
-        slots[seen.index] = _join_slot(slot, seen, heard_in, assumed)
-    return tuple(slots[index] for index in sorted(slots))
-
-
-def _join_slot(slot: Slot, seen: SlotObservation, heard_in: DeliveryRef, assumed: datetime) -> Slot:
-    failure = worst(slot.failure, seen.failure)
-    if not seen.url:
-        return replace(slot, failure=failure)
-    fresh = link(seen.url, heard_in=heard_in, expires_at=expires_at(seen.url) or assumed)
-    links = {known.url_sha256: known for known in slot.links}
-    same = links.get(fresh.url_sha256)
-    if same is not None:
-        fresh = replace(
-            same,
-            expires_at=min(same.expires_at, fresh.expires_at),
-            heard_in=min(same.heard_in, heard_in, key=lambda ref: (ref.inbox, ref.position)),
-        )
-    links[fresh.url_sha256] = fresh
-    ordered = sorted(links.values(), key=lambda it: it.url_sha256)
-    return replace(slot, failure=failure, links=tuple(ordered))
-
-
-def settle(generation: Generation) -> Generation:
-    """Reads every slot's state off its facts by `SLOT_LAW`."""
-    slots = tuple(_settle_slot(generation, slot) for slot in generation.slots)
-    return generation if slots == generation.slots else replace(generation, slots=slots)
+def settle(generation: Generation, slots: Iterable[Slot] | None = None) -> Generation:
+    """The generation with `slots`, or its own, the state of each read off its facts."""
+    given = generation.slots if slots is None else slots
+    settled = tuple(_settle_slot(generation, slot) for slot in given)
+    return generation if settled == generation.slots else replace(generation, slots=settled)
 
 
 def _settle_slot(generation: Generation, slot: Slot) -> Slot:
@@ -208,8 +142,9 @@ def _settle_slot(generation: Generation, slot: Slot) -> Slot:
         original=any(asset.origin is Origin.PROVIDER for asset in slot.assets),
         drawn=any(asset.origin is Origin.FALLBACK for asset in slot.assets),
         live_link=leading_link(slot) is not None,
+        askable=is_askable(generation, slot),
         failure_class=failure.failure_class if failure else None,
-        drawable=bool(generation.params.prompt),
+        drawable=bool(generation.params.prompt) and not slot.role,
     )
     rule = next(rule for rule in SLOT_LAW if rule.when(facts))
     why = failure.message or failure.code if failure else ""
@@ -222,13 +157,51 @@ def _settle_slot(generation: Generation, slot: Slot) -> Slot:
 
 def loss(generation: Generation, slot: Slot) -> Failure | None:
     """The worst that is known to have happened to a slot; a moderation signal outranks all."""
+    if slot.role:  # the client's own picture, whatever came of the generation
+        return worst(*(known.failure for known in slot.links))
     whole = _LOST_FOR.get(generation.state)
     if whole is not None:
         whole = worst(whole, generation.failure)
+    elif slot.asked and not slot.links and generation.state in _DELIVERED:
+        whole = _NEVER_LINKED
     failure = worst(whole, slot.failure, *(known.failure for known in slot.links))
     if failure is not None and generation.moderated:
         return replace(failure, failure_class=FailureClass.POLICY)
     return failure
+
+
+def is_askable(generation: Generation, slot: Slot) -> bool:
+    """Whether all that a slot lacks is a link, and the provider may have another.
+
+    Not where another would be no better or the operator could mend the links that there are, and
+    once for each that was lost, up to `MAX_LOST_LINKS`.
+    """
+    if slot.role or slot.failure or generation.state in _LOST_FOR:
+        return False
+    lost = [known.failure.failure_class for known in slot.links if known.failure]
+    if not 0 < len(lost) < MAX_LOST_LINKS:
+        return False
+    return _MAY_BE_BETTER.issuperset(lost) and slot.asked <= len(slot.links)
+
+
+def has_ended(generation: Generation) -> bool:
+    """Whether the provider has had its last word on whether pictures will come."""
+    return generation.state in _LOST_FOR or generation.state in _DELIVERED
+
+
+def stop_asking(generation: Generation) -> Generation:
+    """The generation once its provider was asked and has no links but those that are known."""
+    slots = (
+        replace(slot, asked=max(slot.asked, len(slot.links) + 1)) if not slot.role else slot
+        for slot in generation.slots
+    )
+    return settle(generation, slots)
+
+
+def lose(generation: Generation, failure: Failure) -> Generation:
+    """The generation given up as lost, for want of any end; a later word still revives it."""
+    state = max(generation.state, GenerationState.LOST, key=GENERATION_RANK.__getitem__)
+    return settle(replace(generation, state=state, failure=worst(generation.failure, failure)))
 
 
 def leading_link(slot: Slot) -> Link | None:
@@ -268,53 +241,10 @@ def release_links(generation: Generation) -> Generation:
         waits = known.failure and known.failure.failure_class is FailureClass.OPERATOR
         return replace(known, failure=None) if waits else known
 
-    slots = tuple(
-        replace(slot, links=tuple(released(known) for known in slot.links))
-        for slot in generation.slots
-    )
-    return settle(replace(generation, slots=slots))
+    slots = (replace(slot, links=tuple(map(released, slot.links))) for slot in generation.slots)
+    return settle(generation, slots)
 
 
 def _with_slot(generation: Generation, index: int, change: Callable[[Slot], Slot]) -> Generation:
-    slots = tuple(change(slot) if slot.index == index else slot for slot in generation.slots)
-    return settle(replace(generation, slots=slots))
-
-
-def plan(generation: Generation) -> tuple[WantedJob, ...]:
-    """All the work a generation still wants; it must have been given its numbers.
-
-    Wanting is idempotent: the same facts want the same jobs with the same targets.
-    """
-    assert generation.key is not None
-    jobs = [job for slot in generation.slots for job in _plan_slot(generation, slot)]
-    settled = any(slot.state in SETTLED for slot in generation.slots)
-    if settled and generation.sealed_revision < generation.revision:
-        target = str(generation.revision)
-        jobs.append(WantedJob(kind=JobKind.SEAL, subject=generation.key, target=target))
-    return tuple(jobs)
-
-
-def _plan_slot(generation: Generation, slot: Slot) -> tuple[WantedJob, ...]:
-    assert slot.number is not None
-    best = leading_link(slot)
-    if best is not None and slot.state in (SlotState.LINKED, SlotState.RENDERED):
-        fetch = WantedJob(
-            kind=JobKind.FETCH,
-            subject=slot.number,
-            target=best.url_sha256.hex(),
-            host=best.host,
-            deadline_at=best.expires_at,
-        )
-        return (fetch,)
-    failure = loss(generation, slot)
-    drawable = failure is not None and failure.failure_class is FailureClass.RENDERABLE
-    if slot.state is SlotState.HELD and drawable:
-        render = WantedJob(
-            kind=JobKind.RENDER,
-            subject=slot.number,
-            target="",
-            state=JobState.HELD,
-            reason=NO_RENDERER,
-        )
-        return (render,)
-    return ()
+    slots = (change(slot) if slot.index == index else slot for slot in generation.slots)
+    return settle(generation, slots)

@@ -1,5 +1,6 @@
 """What may be said of a result URL without giving it away: its digest, host and public part."""
 
+import re
 from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -8,6 +9,9 @@ from archiver.models import DeliveryRef, Link
 
 # Longer than any media type.
 _DATA_CHARACTERS = 100
+
+# What nearly every link looks like; of these `urlsplit` could tell no more.
+_PLAIN = re.compile(r"(https?://([a-z0-9.-]+)/[!\"$->@-~]*)(?:[?#]|\Z)")
 
 
 def url_sha256(url: str) -> bytes:
@@ -21,6 +25,9 @@ def public_part(url: str) -> tuple[str, str]:
     Total: what cannot be split gives two empty strings (the guard of `egress` refuses it later).
     A `data:` URL (RFC 2397) is the picture itself, so no more than its media type is told.
     """
+    plain = _PLAIN.match(url)
+    if plain:
+        return plain[1], plain[2]
     if url[:5].lower() == "data:":
         return url[:_DATA_CHARACTERS].partition(",")[0].partition(";")[0].lower(), ""
     try:

@@ -63,6 +63,11 @@ class Outage:
         self._over = over
         self._met = 0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the trouble was met and is not known to be over."""
+        return self._met > 0
+
     def met(self, error: Exception) -> None:
         """The trouble, once more."""
         if not self._met:

@@ -27,6 +27,7 @@ def describe(generation: Generation) -> dict[str, Any]:
     return {
         "provider": generation.provider,
         "id": generation.id,
+        "account": generation.account,
         "revision": generation.revision,
         "state": generation.state.value,
         "failure": _failure(generation.failure),
@@ -50,6 +51,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
     return {
         "number": slot.number,
         "index": slot.index,
+        "role": slot.role,
         "state": slot.state.value,
         "reason": slot.reason,
         "failure": _failure(slot.failure),

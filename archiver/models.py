@@ -5,7 +5,7 @@ A noun here is what holdfast knows, never how it is stored or heard. Times are a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,26 +57,6 @@ class Origin(StrEnum):
 
     PROVIDER = "provider"
     FALLBACK = "fallback"
-
-
-class JobKind(StrEnum):
-    """The units of our own work."""
-
-    FETCH = "fetch"
-    SEAL = "seal"
-    RENDER = "render"
-
-
-class JobState(StrEnum):
-    """Where a job stands, in the words of Oban and River."""
-
-    SCHEDULED = "scheduled"
-    AVAILABLE = "available"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    DISCARDED = "discarded"
-    CANCELLED = "cancelled"
-    HELD = "held"
 
 
 class Fault(StrEnum):
@@ -170,6 +150,9 @@ class GenerationParams:
     quality: str | None = None
 
 
+NOTHING_ASKED = GenerationParams()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotObservation:
     """What one delivery says of one slot: its full URL, or why there is none, or neither yet."""
@@ -189,16 +172,26 @@ class InputObservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """What one delivery says about a generation; a provider's parser makes it from a Delivery."""
+    """What one delivery says about a generation; a provider's parser makes it from a Delivery.
+
+    `unknown`: the provider says that it knows no such generation, be it purged or not yet there.
+    `hint`: nothing is said but that asking would be worth it now.
+    `odd_status` is the provider's word for the state where nobody knows it.
+    `account` is the keyed fingerprint of the API key that was used, never the key.
+    """
 
     provider: str
     generation_id: str
     state: GenerationState
+    unknown: bool = False
+    hint: bool = False
+    odd_status: str | None = None
+    account: str | None = None
     slots: tuple[SlotObservation, ...] = ()
     inputs: tuple[InputObservation, ...] = ()
     failure: Failure | None = None
     service: str | None = None
-    params: GenerationParams = field(default_factory=GenerationParams)
+    params: GenerationParams = NOTHING_ASKED
     track_id: str | None = None
     cost: float | None = None
     created_at: datetime | None = None
@@ -238,13 +231,20 @@ class Asset:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """One expected output of a generation; `number` is its archive number, given once for ever."""
+    """One expected output of a generation; `number` is its archive number, given once for ever.
+
+    A slot with a `role` holds no output but a picture that the request named (`init_image` and the
+    like); its index is negative. `asked` is how many links were known, and one more, when the
+    provider was last asked and had no other; 0 if it was not.
+    """
 
     index: int
+    role: str = ""
     number: int | None = None
     state: SlotState = SlotState.EXPECTED
     reason: str = ""
     failure: Failure | None = None
+    asked: int = 0
     links: tuple[Link, ...] = ()
     assets: tuple[Asset, ...] = ()
 
@@ -257,21 +257,27 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generation:
-    """All that is known of one provider's job: every observation and outcome, merged."""
+    """All that is known of one provider's job: every observation and outcome, merged.
+
+    `account` is the keyed fingerprint of the API key that it belongs to; `hinted_at` is when
+    somebody last said, who cannot be believed, that something has happened to it.
+    """
 
     provider: str
     id: str
+    account: str | None = None
     key: int | None = None
     state: GenerationState = GenerationState.QUEUED
     failure: Failure | None = None
     moderated: bool = False
     service: str | None = None
-    params: GenerationParams = field(default_factory=GenerationParams)
+    params: GenerationParams = NOTHING_ASKED
     track_id: str | None = None
     cost: float | None = None
     created_at: datetime | None = None
     completed_at: datetime | None = None
     first_heard_at: datetime
+    hinted_at: datetime | None = None
     revision: int = 0
     sealed_revision: int = 0
     slots: tuple[Slot, ...] = ()
@@ -279,35 +285,3 @@ class Generation:
     def slot(self, index: int) -> Slot | None:
         """The slot with this index, if anyone has spoken of it yet."""
         return next((slot for slot in self.slots if slot.index == index), None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One claimed unit of work: who holds it is proved by `fence`, not by who says so."""
-
-    id: int
-    kind: JobKind
-    subject: int
-    target: str
-    host: str
-    deadline_at: datetime | None
-    attempts: int
-    first_attempt_at: datetime
-    fence: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedJob:
-    """Work that `lifecycle.plan` wants done.
-
-    One job row exists per (kind, subject); `target` names the very thing to do, so wanting the
-    same again changes nothing and wanting something else re-arms the row.
-    """
-
-    kind: JobKind
-    subject: int
-    target: str
-    state: JobState = JobState.AVAILABLE
-    reason: str = ""
-    host: str = ""
-    deadline_at: datetime | None = None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from archiver.models import FailureClass, Fault, Job
+from archiver.models import FailureClass, Fault
+from archiver.work import Job
 
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 300.0

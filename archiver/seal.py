@@ -12,8 +12,8 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.errors import BucketError
 from archiver.keys import manifest_key
 from archiver.ledger import keep
-from archiver.models import Job, JobState
 from archiver.retries import backoff_seconds
+from archiver.work import Job, JobState
 from archiver.worker import Settle, Settled
 
 

@@ -64,6 +64,9 @@ _TOKEN = re.compile(
     f"|[{_FLAG_LETTERS}]{{1,2}}"
 )
 
+# What `_TOKEN` comes to where there is nothing but ASCII.
+_ASCII_TOKEN = re.compile("[0-9a-z]+")
+
 
 def segment(text: str) -> str:
     """The tokens of `text` with a space between each two; segmenting twice changes nothing.
@@ -71,7 +74,8 @@ def segment(text: str) -> str:
     What is neither letter, digit nor emoji (lone surrogates too) only separates, so that nothing
     in the result means anything to FTS5.
     """
-    return " ".join(_TOKEN.findall(_normalised(text)))
+    token = _ASCII_TOKEN if text.isascii() else _TOKEN
+    return " ".join(token.findall(_normalised(text)))
 
 
 def query_terms(text: str) -> tuple[tuple[str, ...], ...]:

@@ -7,9 +7,10 @@ from typing import Any
 from archiver import manifest
 from archiver.catalog import Tables
 from archiver.catalog.jobs import JobRow
-from archiver.models import Generation, JobKind, Slot
+from archiver.models import Generation, Slot
 from archiver.moments import to_text
 from archiver.search import Hit
+from archiver.work import JobKind
 
 
 def generation_story(tables: Tables, generation: Generation) -> dict[str, Any]:
@@ -18,9 +19,9 @@ def generation_story(tables: Tables, generation: Generation) -> dict[str, Any]:
     story = manifest.describe(generation)
     for described, slot in zip(story["slots"], generation.slots, strict=True):
         described["jobs"] = _slot_jobs(tables, slot)
-    seal = tables.jobs.of(JobKind.SEAL, generation.key)
+    own = (tables.jobs.of(kind, generation.key) for kind in (JobKind.POLL, JobKind.SEAL))
     story["sealed_revision"] = generation.sealed_revision
-    story["jobs"] = [_job(seal)] if seal else []
+    story["jobs"] = [_job(job) for job in own if job is not None]
     story["deliveries"] = [
         {
             "inbox": told.ref.inbox,

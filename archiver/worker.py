@@ -18,7 +18,7 @@ from archiver.catalog import Catalog, Tables
 from archiver.errors import CatalogUnavailableError, LeaseLostError
 from archiver.log import logger
 from archiver.metrics import JOBS_SETTLED
-from archiver.models import Job, JobKind, JobState
+from archiver.work import Job, JobKind, JobState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from benchmarks.harness import HERE, compile_c, free_port, median, print_table, python, serving
 from benchmarks.meter import Transfers
+from receiver.roles.supervisor import ALLOCATOR
 from tests.archiver.ceph_server import serve_ceph
 from tests.archiver.moto_server import make_bucket, serve_moto
 
@@ -55,7 +56,7 @@ Measured = Mapping[str, float]
 
 
 def copy_by(module: str, *flags: str) -> Callable[[Transfers], Measured]:
-    """A peer in Python, which measures itself."""
+    """A peer in Python, which measures itself; all of them keep memory as our role does."""
 
     def run(told: Transfers) -> Measured:
         command = [python(), "-m", f"benchmarks.peers.{module}", json.dumps(asdict(told)), *flags]
@@ -63,7 +64,7 @@ def copy_by(module: str, *flags: str) -> Callable[[Transfers], Measured]:
             done = subprocess.run(
                 command,
                 cwd=HERE.parent,
-                env={**os.environ, **KEYS},
+                env={**os.environ, **KEYS, **ALLOCATOR},
                 stdout=subprocess.PIPE,
                 stderr=said,
                 check=False,

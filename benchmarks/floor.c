@@ -8,6 +8,7 @@
  * PUT  anything           read and forgotten: 200, and 412 for /probes/ under a condition, as a
  *                         server answers that honours If-None-Match
  * GET  /stored            "OBJECTS BYTES" swallowed so far
+ * POST anything           another task taken in, in DashScope's words
  * HEAD, DELETE            200 for a bucket, 404 for an object; 204
  */
 #define _GNU_SOURCE
@@ -28,7 +29,7 @@ enum { MAX_PIXEL_BYTES = 64 << 20, MAX_SIZES = 16 };
 
 static uint32_t crc_table[256];
 static unsigned char *pixels; /* "IDAT" and what every picture shares behind it */
-static long stored_objects, stored_bytes;
+static long stored_objects, stored_bytes, tasks;
 
 static struct {
     size_t length;
@@ -124,7 +125,7 @@ static int swallow(int peer, size_t left) {
 }
 
 static int answer(int peer, char *head, size_t length) {
-    char stored[64], *path = strchr(head, ' ') + 1;
+    char stored[128], *path = strchr(head, ' ') + 1;
     if (!strncmp(head, "PUT ", 4)) {
         char *ends = strchr(path, ' ');
         char *probe = memmem(path, ends - path, "/probes/", 8);
@@ -142,6 +143,12 @@ static int answer(int peer, char *head, size_t length) {
     if (!strncmp(head, "GET /stored ", 12)) {
         snprintf(stored, sizeof stored, "%ld %ld", stored_objects, stored_bytes);
         return say(peer, "200 OK", stored);
+    }
+    if (!strncmp(head, "POST ", 5)) {
+        snprintf(stored, sizeof stored,
+                 "{\"output\":{\"task_status\":\"PENDING\",\"task_id\":\"task-%ld\"},\"request_id\":\"r\"}",
+                 __atomic_add_fetch(&tasks, 1, __ATOMIC_RELAXED));
+        return say(peer, "200 OK\r\nContent-Type: application/json", stored);
     }
     if (!strncmp(head, "DELETE ", 7)) return say(peer, "204 No Content", "");
     if (!strncmp(head, "HEAD ", 5)) {

@@ -19,7 +19,7 @@ import uvloop
 from archiver import clock
 from archiver.catalog import Catalog
 from archiver.catalog.schema import migrate
-from archiver.models import Job, JobKind, JobState, WantedJob
+from archiver.work import Job, JobKind, JobState, WantedJob
 from benchmarks.harness import median, print_table
 
 AT_ONCE = (1, 16, 64, 256)

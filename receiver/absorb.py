@@ -7,27 +7,34 @@ understood is set aside with the reason and never stops those behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from archiver.catalog import Catalog, Tables
+from archiver.catalog.credits import AccountBalance
 from archiver.catalog.deliveries import Replay
 from archiver.errors import CatalogUnavailableError, InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
-from archiver.ledger import keep
-from archiver.lifecycle import merge
+from archiver.ledger import keep_all
 from archiver.log import logger
-from archiver.metrics import ABSORBED
-from archiver.models import Delivery, DeliveryRef, Observation
+from archiver.merging import merge
+from archiver.metrics import ABSORBED, UNKNOWN_STATUSES
+from archiver.models import Delivery, DeliveryRef, Generation, Observation
 from archiver.redact import redact
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
+from receiver.providers.balances import balance
+from receiver.providers.base import Balance
 
 BATCH = 200
 POLL_SECONDS = 0.05
 UNAVAILABLE_SECONDS = 1.0
+
+# Of odd words so many are named in the log, each cut to this; the metric counts on.
+MAX_ODD_STATUSES = 256
+_MAX_ODD_CHARACTERS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +43,31 @@ class Understood:
 
     delivery: Delivery
     says: tuple[Observation, ...] = ()
+    balance: Balance | None = None
     unreadable: str = ""
+
+
+class OddStatuses:
+    """Counts the words for a state that no parser knows, and names each once in the log."""
+
+    def __init__(self) -> None:
+        self._named: set[tuple[str, str]] = set()
+        for provider in PROVIDERS:
+            UNKNOWN_STATUSES.labels(provider)  # a rise is seen only of what was there before
+
+    def heard(self, says: Iterable[Observation]) -> None:
+        """Notes those that are odd."""
+        for observation in says:
+            if observation.odd_status is None:
+                continue
+            provider, word = observation.provider, redact(observation.odd_status)
+            UNKNOWN_STATUSES.labels(provider).inc()
+            named = provider, word[:_MAX_ODD_CHARACTERS]
+            if named not in self._named and len(self._named) < MAX_ODD_STATUSES:
+                self._named.add(named)
+                logger().warning(
+                    "an unknown status means running", provider=provider, status=named[1]
+                )
 
 
 class Absorb:
@@ -55,6 +86,7 @@ class Absorb:
         self._now = now
         self._work_planned = work_planned
         self._positions: dict[str, int] = {}
+        self._odd_statuses = OddStatuses()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Absorbs until `stop`; a catalog that is unavailable is waited for."""
@@ -119,13 +151,13 @@ class Absorb:
         now = self._now()
 
         def apply(tables: Tables) -> None:
-            for one in understood:
-                _apply(tables, one, now)
+            _apply(tables, understood, now)
             done(tables)
 
         await self._catalog.write(apply)
         for one in understood:
             ABSORBED.labels("unparsed" if one.unreadable else "understood").inc()
+            self._odd_statuses.heard(one.says)
 
     async def _replays(self) -> int:
         """What somebody asked to be read again goes first, and moves no position."""
@@ -142,7 +174,8 @@ class Absorb:
 
 def _understand(delivery: Delivery) -> Understood:
     try:
-        return Understood(delivery=delivery, says=observations(delivery))
+        says, told = observations(delivery), balance(delivery)
+        return Understood(delivery=delivery, says=says, balance=told)
     except UnreadableError as error:
         reason = str(error)
     except Exception as error:
@@ -152,22 +185,53 @@ def _understand(delivery: Delivery) -> Understood:
     return Understood(delivery=delivery, unreadable=reason)
 
 
-def _apply(tables: Tables, one: Understood, now: datetime) -> None:
-    delivery = one.delivery
-    if one.unreadable:
-        tables.deliveries.unparsed(delivery, one.unreadable)
-    for observation in one.says:
-        before = tables.generations.load(observation.provider, observation.generation_id)
-        after = merge(
+def _apply(tables: Tables, understood: Sequence[Understood], now: datetime) -> None:
+    """What some deliveries change, however often one generation is heard of among them."""
+    heard = [(one.delivery, observation) for one in understood for observation in one.says]
+    names = dict.fromkeys(_name(observation) for _, observation in heard)
+    known = tables.generations.load_all([*names])
+    merged: dict[tuple[str, str], Generation] = {}
+    for delivery, observation in heard:
+        name = _name(observation)
+        before = merged.get(name) or known.get(name)
+        if before is None and observation.unknown:
+            continue  # a client has asked for what does not exist
+        merged[name] = merge(
             before,
             observation,
             heard_in=delivery.ref,
             received_at=delivery.received_at,
             link_lifetime=PROVIDERS[observation.provider].link_lifetime,
         )
-        kept = keep(tables, before, after, now=now)
-        assert kept.key is not None
-        tables.deliveries.observed(delivery, kept.key, observation.state.value)
+    changes = [(known.get(name), after) for name, after in merged.items()]
+    kept = dict(zip(merged, keep_all(tables, changes, now=now), strict=True))
+    said: list[tuple[Delivery, int, str]] = []
+    for delivery, observation in heard:
+        name = _name(observation)
+        if name in kept:
+            key = kept[name].key
+            assert key is not None
+            said.append((delivery, key, observation.state.value))
+    tables.deliveries.observed(said)
+    for one in understood:
+        if one.unreadable:
+            tables.deliveries.unparsed(one.delivery, one.unreadable)
+        if one.balance is not None:
+            tables.credits.put(_account_balance(one.delivery, one.balance))
+
+
+def _account_balance(delivery: Delivery, said: Balance) -> AccountBalance:
+    return AccountBalance(
+        provider=delivery.source,
+        account=said.account,
+        credits=said.available,
+        required=said.required,
+        heard_at=delivery.received_at,
+    )
+
+
+def _name(observation: Observation) -> tuple[str, str]:
+    return observation.provider, observation.generation_id
 
 
 def _advance(ref: DeliveryRef, tables: Tables) -> None:

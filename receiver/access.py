@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from archiver.errors import ConfigError
 from archiver.web.api import problem
-from receiver.config import Token
+from receiver.settings import Token
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -12,10 +12,12 @@ from pathlib import Path
 import click
 
 from archiver.errors import HoldfastError
-from receiver.config import Config, load
+from receiver.config import load
+from receiver.settings import Config
 
 # name → what `--help` says of it; the module is receiver.commands.<name>, its command `command`.
 COMMANDS = {
+    "adopt": "Take in what a provider lists and holdfast never heard of.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
     "serve": "Run the service: receive webhooks, archive their results, answer the API.",
     "search": "Find pictures by words of their prompt, their id, service or date.",
@@ -23,6 +25,8 @@ COMMANDS = {
     "show": "Show all that is known of a generation, an archive number or a sha256 prefix.",
     "simulate": "Run only the simulated provider, to practise against.",
     "status": "Show what is safe, what is not yet, and when the first link dies.",
+    "submit": "Submit one prompt or a batch, and see each through to its archived picture.",
+    "watch": "Remember a generation that was submitted elsewhere, and see it through.",
 }
 
 

@@ -9,139 +9,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from archiver.errors import ConfigError
+from receiver.settings import Api, Config
 
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_FILE = Path("holdfast.toml")
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Size = Annotated[int, msgspec.Meta(ge=0)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration; an unknown name in it is a mistake, never ignored."""
-
-
-class Listen(Section, frozen=True):
-    """Where the listeners stand and what they put up with."""
-
-    public: str = "127.0.0.1:8080"
-    private: str = "127.0.0.1:8081"
-    max_body_bytes: Count = 1 << 20
-    max_connections: Count = 1000
-    keepalive_seconds: Seconds = 15.0
-    read_seconds: Seconds = 10.0
-    failures_per_minute: int = 600
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
-
-    @property
-    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """`trusted_proxies`, parsed; raises ConfigError."""
-        return _networks(self.trusted_proxies, "listen.trusted_proxies")
-
-
-class CatalogTable(Section, frozen=True):
-    """Where the catalog lies; the inboxes lie beside it, and leave `min_free_bytes` of the disk."""
-
-    url: str = "sqlite:///holdfast-data/catalog.db"
-    min_free_bytes: Size = 128 << 20
-    allow_unsafe_sqlite: bool = False
-
-    @property
-    def path(self) -> Path:
-        """The catalog's file, absolute."""
-        return _sqlite_path(self.url)
-
-    @property
-    def inbox_folder(self) -> Path:
-        """The folder of the inbox files."""
-        return self.path.parent / "inbox"
-
-
-class Bucket(Section, frozen=True):
-    """Where the bytes go: `file:relative/folder`, `file:///folder` or `s3://name[/prefix]`."""
-
-    url: str = "file:holdfast-data/bucket"
-    endpoint: str | None = None
-    region: str | None = None
-
-
-class Doitong(Section, frozen=True):
-    """Doitong's webhook secrets by label, any of which verifies, and where its results come from.
-
-    `secrets_file` names files by label instead, each holding one secret.
-    """
-
-    secrets: dict[str, str] = {}
-    secrets_file: dict[str, str] = {}
-    download_hosts: tuple[str, ...] = ("cdn.doitong.com",)
-
-    def __repr__(self) -> str:
-        return f"Doitong(secrets={sorted(self.secrets)}, download_hosts={self.download_hosts})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What rich may show; msgspec's own would hide nothing."""
-        return [("secrets", sorted(self.secrets)), ("download_hosts", self.download_hosts)]
-
-
-class Providers(Section, frozen=True):
-    """The providers that are received from; a missing table means: not from this one."""
-
-    doitong: Doitong | None = None
-
-
-class Egress(Section, frozen=True):
-    """What fetching a result may do; looser settings are for tests and the demo."""
-
-    allow_http: bool = False
-    allow_ports: tuple[int, ...] = (443,)
-    allow_cidrs: tuple[str, ...] = ()
-    max_bytes: Count = 512 << 20
-
-    @property
-    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """`allow_cidrs`, parsed; raises ConfigError."""
-        return _networks(self.allow_cidrs, "egress.allow_cidrs")
-
-
-class Archive(Section, frozen=True):
-    """How much is done at once, and how long a fault is taken for passing."""
-
-    fetches: Count = 64
-    fetches_per_host: Count = 32
-    seals: Count = 8
-    memory_bytes: Count = 64 << 20
-    patience_seconds: Seconds = 900.0
-
-
-class Token(Section, frozen=True):
-    """A bearer token of the private listener, by the SHA-256 (hex) of its secret."""
-
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")]
-    scopes: tuple[Literal["read", "write", "admin"], ...] = ("read",)
-
-
-class Config(Section, frozen=True):
-    """All of it, frozen."""
-
-    public_url: str = ""
-    listen: Listen = Listen()
-    catalog: CatalogTable = CatalogTable()
-    bucket: Bucket = Bucket()
-    providers: Providers = Providers()
-    egress: Egress = Egress()
-    archive: Archive = Archive()
-    tokens: dict[str, Token] = {}
 
 
 def load(
@@ -226,20 +106,32 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _with_secret_files(config: Config) -> Config:
-    doitong = config.providers.doitong
-    if doitong is None or not doitong.secrets_file:
-        return config
-    secrets = dict(doitong.secrets)
-    for label, file in doitong.secrets_file.items():
-        try:
-            secrets[label] = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"providers.doitong.secrets_file.{label}: {file} cannot be read"
-            ) from error
-    read = msgspec.structs.replace(doitong, secrets=secrets, secrets_file={})
-    providers = msgspec.structs.replace(config.providers, doitong=read)
+    """Every `…_file` read into the setting that it stands for."""
+    providers = config.providers
+    for name, table in providers.all.items():
+        read = msgspec.structs.replace(table, **_secrets(table, f"providers.{name}"))
+        providers = msgspec.structs.replace(providers, **{name: read})
     return msgspec.structs.replace(config, providers=providers)
+
+
+def _secrets(table: Api, where: str) -> dict[str, dict[str, str]]:
+    read: dict[str, dict[str, str]] = {}
+    for setting in table.__struct_fields__:
+        if setting.endswith("_file"):
+            plain = setting.removesuffix("_file")
+            files: Mapping[str, str] = getattr(table, setting)
+            found = {
+                label: _secret(file, f"{where}.{setting}.{label}") for label, file in files.items()
+            }
+            read |= {plain: {**getattr(table, plain), **found}, setting: {}}
+    return read
+
+
+def _secret(file: str, setting: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{setting}: {file} cannot be read") from error
 
 
 def _with_absolute_paths(config: Config) -> Config:
@@ -249,16 +141,6 @@ def _with_absolute_paths(config: Config) -> Config:
     if bucket.url.startswith("file:"):
         bucket = msgspec.structs.replace(bucket, url=_file_path(bucket.url).as_uri())
     return msgspec.structs.replace(config, catalog=catalog, bucket=bucket)
-
-
-def _sqlite_path(url: str) -> Path:
-    """Three slashes before a relative path and four before an absolute one, as is the custom."""
-    path = url.removeprefix("sqlite:///")
-    if path == url or not path:
-        raise ConfigError(
-            f"catalog.url = {url!r} is not sqlite:///relative/path or sqlite:////absolute/path"
-        )
-    return Path(path).absolute()
 
 
 def _file_path(url: str) -> Path:
@@ -273,11 +155,16 @@ def _file_path(url: str) -> Path:
 def _check(config: Config) -> None:
     host_and_port(config.listen.public, "listen.public")
     host_and_port(config.listen.private, "listen.private")
-    _ = config.listen.proxies, config.egress.networks
+    host_and_port(config.listen.gateway, "listen.gateway")
+    _ = config.listen.proxies, config.egress.networks, config.gateway.networks
+    for name, table in config.providers.all.items():
+        if not _is_origin(table.base_url):
+            raise ConfigError(
+                f"providers.{name}.base_url = {table.base_url!r} is not https://host without a path"
+            )
 
 
-def _networks(cidrs: tuple[str, ...], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(cidr) for cidr in cidrs)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from error
+def _is_origin(url: str) -> bool:
+    parts = urlsplit(url)
+    plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and plain

@@ -14,6 +14,14 @@ MAX_DECODED_BYTES = 8 << 20
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
+def decodable(accepted: Iterable[str]) -> str:
+    """An Accept-Encoding that asks for no more than we undo; empty if there was none."""
+    offered = [offer.strip() for value in accepted for offer in value.split(",")]
+    names = {*_WINDOWS, "identity"}
+    kept = [offer for offer in offered if offer.partition(";")[0].strip().lower() in names]
+    return ", ".join(kept) or ("identity" if offered else "")
+
+
 def decoded(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
     """The body as its sender meant it; raises UnreadableError for any encoding we cannot undo."""
     named = [value for name, value in headers if name.lower() == b"content-encoding"]

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from archiver.errors import UnreadableError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request to a provider as it goes over the wire, keys and all: it is never kept.
+
+    `path` is the provider's own, with its query, as it is written there.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str:
+        """The first header of that name, in any case; empty if there is none."""
+        wanted = name.lower()
+        return next((value for found, value in self.headers if found.lower() == wanted), "")
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

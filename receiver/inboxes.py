@@ -57,8 +57,10 @@ class Inboxes:
             said = observations(delivery)
         except UnreadableError:
             return None
-        urls = (slot.url for observation in said for slot in observation.slots if slot.url)
-        return next((url for url in urls if url_sha256(url) == link.url_sha256), None)
+        slots = (slot.url for one in said for slot in one.slots if slot.url)
+        inputs = (named.url for one in said for named in one.inputs)
+        named = (url for url in (*slots, *inputs) if url_sha256(url) == link.url_sha256)
+        return next(named, None)
 
     def backlog(self, position: Callable[[str], int]) -> int:
         """How many deliveries lie beyond the position reached in each inbox."""

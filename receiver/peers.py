@@ -15,13 +15,13 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
     `forwarded` are the values of X-Forwarded-For in order. Only the part appended by proxies we
     trust is believed, read from the right; everything left of it is the caller's own claim.
     """
-    if not forwarded or not _within(peer, trusted):
+    if not forwarded or not is_within(peer, trusted):
         return peer
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops):
         if not _is_address(hop):
             return peer
-        if not _within(hop, trusted):
+        if not is_within(hop, trusted):
             return hop
     return peer
 
@@ -34,7 +34,8 @@ def _is_address(text: str) -> bool:
     return "%" not in text  # a scope is a word of the sender's choice
 
 
-def _within(address: str, networks: Sequence[Network]) -> bool:
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address is of one of the networks; what is no address is of none."""
     try:
         parsed = ip_address(address)
     except ValueError:

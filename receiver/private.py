@@ -11,11 +11,11 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from archiver.errors import InboxUnavailableError, UnreadableError
-from archiver.inbox import InboxWriter, NewDelivery, Recorded
-from archiver.models import Heard
+from archiver.inbox import InboxWriter, Recorded
 from archiver.web.api import ArchiveApi, problem, problems
 from receiver.providers import PROVIDERS
 from receiver.readiness import Readiness
+from receiver.remembered import remembered
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_ID_LENGTH = 500
@@ -35,26 +35,22 @@ class Remembered:
     async def put(self, request: web.Request) -> web.Response:
         """Answers 202 once it is durable, 200 if it was known, 400 if it cannot be understood."""
         name, generation_id = request.match_info["provider"], request.match_info["id"]
-        provider = PROVIDERS.get(name)
-        if provider is None:
+        if name not in PROVIDERS:
             return problem(404, f"no provider is called {name!r}; known: {', '.join(PROVIDERS)}")
         if len(generation_id) > MAX_ID_LENGTH:
             return problem(400, f"a generation's id has at most {MAX_ID_LENGTH} characters")
-        body = await request.read()
         try:
-            provider.parse(Heard.REMEMBERED, generation_id, body)
+            delivery = remembered(
+                name,
+                generation_id,
+                await request.read(),
+                request_type=request.headers.get("Content-Type", ""),
+                by="private listener",
+                peer=request.remote or "",
+                now=self._now(),
+            )
         except UnreadableError as error:
             return problem(400, str(error))
-        delivery = NewDelivery(
-            source=name,
-            heard=Heard.REMEMBERED,
-            path_token=generation_id,
-            received_at=self._now(),
-            peer=request.remote or "",
-            verified_by="private listener",
-            headers=(),
-            body=body,
-        )
         try:
             recorded = await self._inbox.append(delivery)
         except InboxUnavailableError as error:

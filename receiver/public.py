@@ -13,6 +13,8 @@ from receiver.readiness import Readiness
 from receiver.webhook import Webhook
 
 _WEBHOOKS = "/webhooks"
+# Where the path ends in a token, because the provider signs nothing.
+_TOKENED = {"/webhooks/modelslab": "modelslab"}
 
 
 def public(webhook: Webhook, readiness: Readiness) -> Handler:
@@ -20,8 +22,9 @@ def public(webhook: Webhook, readiness: Readiness) -> Handler:
     signs = {"/healthz": readiness.healthz, "/readyz": readiness.readyz}
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        place, _, source = request.path.rpartition("/")
-        if place == _WEBHOOKS and source:
+        place, _, last = request.path.rpartition("/")
+        source = last if place == _WEBHOOKS else _TOKENED.get(place)
+        if source and last:
             _require(request, "POST")
             if "Expect" in request.headers:
                 await _bid_go_on(request)

@@ -23,10 +23,18 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """`verified_by` is the label of the secret that matched, or None with the reason why not."""
+    """`verified_by` is the label of what matched, or None with the reason why not.
+
+    The reason is one of a few sentences of ours and holds no word of the sender's. `path_token`
+    is what of a path's token may be kept, `path_secret` what may not. With `ask_again` nobody can
+    tell yet: that is our trouble, and the same request may be verified in a while.
+    """
 
     verified_by: str | None
     reason: str
+    path_token: str = ""
+    path_secret: bytes = b""
+    ask_again: bool = False
 
 
 class Verifier:
@@ -36,35 +44,29 @@ class Verifier:
     """
 
     def __init__(self, header: str, secrets: Mapping[str, str]) -> None:
-        if not secrets:
-            raise ConfigError("no webhook secret is configured, so nothing could be verified")
-        for label, secret in secrets.items():
-            if not secret.strip():
-                raise ConfigError(f"the webhook secret labelled {label!r} is empty")
         self._header = header.lower().encode()
-        # A keyed state is copied for each request, which is cheaper than keying afresh.
-        self._keyed = {
-            label: hmac.new(secret.encode(), digestmod="sha256")
-            for label, secret in secrets.items()
-        }
+        self._keyed = [
+            (state, Verdict(verified_by=label, reason=""))
+            for label, state in keyed(secrets).items()
+        ]
 
-    def verify(self, headers: Headers, body: bytes) -> Verdict:
-        """Verifies the wire's bytes against the one signature header of the wire."""
+    def verify(self, headers: Headers, body: bytes, target: str = "") -> Verdict:
+        """Verifies the wire's bytes against the one signature header; `target` is not signed."""
         values = [value for name, value in headers if name.lower() == self._header]
         if not values:
-            return _rejected("no signature header")
+            return rejected("no signature header")
         if len(values) > 1:
-            return _rejected("more than one signature header")
+            return rejected("more than one signature header")
         match = _WELL_FORMED(values[0].strip())
         if match is None:
-            return _rejected("the signature is not sha256=<64 hex digits>")
+            return rejected("the signature is not sha256=<64 hex digits>")
         claimed = bytes.fromhex(match[1].decode("ascii"))
-        for label, keyed in self._keyed.items():
-            signer = keyed.copy()
+        for state, verdict in self._keyed:
+            signer = state.copy()
             signer.update(body)
             if hmac.compare_digest(signer.digest(), claimed):
-                return Verdict(verified_by=label, reason="")
-        return _rejected("the signature matches none of our secrets")
+                return verdict
+        return rejected("the signature matches none of our secrets")
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -72,5 +74,21 @@ def sign(secret: str, body: bytes) -> str:
     return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
 
 
-def _rejected(reason: str) -> Verdict:
+def keyed(secrets: Mapping[str, str]) -> dict[str, hmac.HMAC]:
+    """A keyed state for each label, to be copied: cheaper for each request than keying afresh.
+
+    Raises ConfigError for no secret at all or an empty one.
+    """
+    if not secrets:
+        raise ConfigError("no webhook secret is configured, so nothing could be verified")
+    for label, secret in secrets.items():
+        if not secret.strip():
+            raise ConfigError(f"the webhook secret labelled {label!r} is empty")
+    return {
+        label: hmac.new(secret.encode(), digestmod="sha256") for label, secret in secrets.items()
+    }
+
+
+def rejected(reason: str) -> Verdict:
+    """The verdict on what is not from the provider."""
     return Verdict(verified_by=None, reason=reason)

@@ -7,10 +7,11 @@ and 413 allow it once somebody has mended something, 400 cannot. There is no oth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from aiohttp import web
 
@@ -21,21 +22,40 @@ from archiver.log import Outage
 from archiver.models import Heard
 from receiver.answers import Answers
 from receiver.peers import FailureLimit, Network, caller
-from receiver.signatures import Verifier
+from receiver.reading import gather
+from receiver.signatures import Headers, Verdict
 
 RETRY_AFTER_SECONDS = 5
 
 # What a header may hold that nobody who reads an inbox should be able to use.
 _SECRET_HEADERS = frozenset(
-    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"x-amz-security-token"}
+    {
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"x-api-key",
+        b"x-amz-security-token",
+        b"x-eventbridge-signature-token",
+    }
 )
+
+
+class Source(Protocol):
+    """How one provider's webhooks are told from forgeries. Total: whatever comes, a verdict."""
+
+    def verify(self, headers: Headers, body: bytes, target: str) -> Verdict | Awaitable[Verdict]:
+        """The verdict, at once or, where something must be fetched first, to be awaited.
+
+        Headers and body are the wire's; `target` is the path with its query as they stood there.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Webhook:
-    """The handler of `POST /webhooks/{source}`."""
+    """The handler of `POST /webhooks/{source}`, with or without a token at its end."""
 
-    verifiers: Mapping[str, Verifier]
+    sources: Mapping[str, Source]
     inbox: InboxWriter
     quarantine: Quarantine
     failures: FailureLimit
@@ -51,8 +71,8 @@ class Webhook:
 
     async def handle(self, request: web.BaseRequest, source: str) -> web.StreamResponse:
         """Answers one webhook; the answers are the table in the README."""
-        verifier = self.verifiers.get(source)
-        if verifier is None:
+        door = self.sources.get(source)
+        if door is None:
             # A stranger's word must not become a metric's label.
             return self.answers.give(request, "unknown", 404, "unknown source")
         peer = self._caller(request)
@@ -64,10 +84,12 @@ class Webhook:
         body = await self._read(source, request)
         if isinstance(body, web.StreamResponse):
             return body
-        verdict = verifier.verify(request.raw_headers, body)
+        verdict = door.verify(request.raw_headers, body, request.raw_path)
+        if not isinstance(verdict, Verdict):
+            verdict = await verdict
         if verdict.verified_by is None:
-            return self._reject(request, source, peer, body, verdict.reason)
-        return await self._record(request, source, peer, body, verdict.verified_by)
+            return self._refuse(request, source, peer, body, verdict)
+        return await self._record(request, source, peer, body, verdict)
 
     def _caller(self, request: web.BaseRequest) -> str:
         forwarded = request.headers.getall("X-Forwarded-For", ())
@@ -81,7 +103,7 @@ class Webhook:
         answer = partial(self.answers.give, request, source)
         try:
             async with asyncio.timeout(self.read_seconds):
-                body = await _gather(request, self.max_body_bytes)
+                body = await gather(request, self.max_body_bytes)
         except TimeoutError:
             return answer(408, "the body came too slowly", close=True)
         except (web.RequestPayloadError, ConnectionError, ValueError):
@@ -90,9 +112,13 @@ class Webhook:
             return answer(413, f"the body is larger than {self.max_body_bytes} bytes", close=True)
         return body or answer(400, "the body is empty")
 
-    def _reject(
-        self, request: web.BaseRequest, source: str, peer: str, body: bytes, reason: str
+    def _refuse(
+        self, request: web.BaseRequest, source: str, peer: str, body: bytes, verdict: Verdict
     ) -> web.StreamResponse:
+        if verdict.ask_again:
+            return self.answers.give(
+                request, source, 503, verdict.reason, retry_after=RETRY_AFTER_SECONDS
+            )
         self.failures.failed(peer, self.monotonic())
         self.quarantine.offer(
             Rejected(
@@ -100,24 +126,24 @@ class Webhook:
                 path_token="",
                 received_at=self.now(),
                 peer=peer,
-                reason=reason,
-                headers=_without_secrets(request.raw_headers),
+                reason=verdict.reason,
+                headers=_without_secrets(request.raw_headers, verdict.path_secret),
                 body=body,
             )
         )
-        return self.answers.give(request, source, 401, reason)
+        return self.answers.give(request, source, 401, verdict.reason)
 
     async def _record(
-        self, request: web.BaseRequest, source: str, peer: str, body: bytes, verified_by: str
+        self, request: web.BaseRequest, source: str, peer: str, body: bytes, verdict: Verdict
     ) -> web.StreamResponse:
         delivery = NewDelivery(
             source=source,
             heard=Heard.PUSHED,
-            path_token="",
+            path_token=verdict.path_token,
             received_at=self.now(),
             peer=peer,
-            verified_by=verified_by,
-            headers=_without_secrets(request.raw_headers),
+            verified_by=verdict.verified_by or "",
+            headers=_without_secrets(request.raw_headers, verdict.path_secret),
             body=body,
         )
         try:
@@ -133,22 +159,16 @@ class Webhook:
         return self.answers.give(request, source, 202, "stored")
 
 
-async def _gather(request: web.BaseRequest, max_bytes: int) -> bytes | None:
-    """The whole body, or None as soon as it is, or says that it will be, larger than allowed."""
-    if (request.content_length or 0) > max_bytes:
-        return None
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            return None
-    return bytes(body)
-
-
-def _without_secrets(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
-    if not any(name.lower() in _SECRET_HEADERS for name, _ in headers):
+def _without_secrets(
+    headers: tuple[tuple[bytes, bytes], ...], path_secret: bytes
+) -> tuple[tuple[bytes, bytes], ...]:
+    if not path_secret and not any(name.lower() in _SECRET_HEADERS for name, _ in headers):
         return headers
+
+    def is_secret(name: bytes, value: bytes) -> bool:
+        # Proxies repeat the path in headers of many names.
+        return name.lower() in _SECRET_HEADERS or (path_secret != b"" and path_secret in value)
+
     return tuple(
-        (name, b"(cut out)" if name.lower() in _SECRET_HEADERS else value)
-        for name, value in headers
+        (name, b"(cut out)" if is_secret(name, value) else value) for name, value in headers
     )

@@ -101,7 +101,7 @@ def test_settings_are_all_shown_with_their_defaults() -> None:
     shown["providers"]["doitong"]["secrets"] = {}
     shown.pop("tokens")
     shown["bucket"] |= {"endpoint": None, "region": None}
-    plain = {"providers": {"doitong": {}}}
+    plain = {"providers": {"doitong": {}, "modelslab": {}, "dashscope": {}}}
 
     assert config.from_tree(shown) == config.from_tree(plain)
     assert _names(shown) == _names(_as_tree(config.from_tree(plain))) - {"tokens"}

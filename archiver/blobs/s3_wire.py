@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import os
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -91,7 +91,8 @@ class SignedRequests:
     ) -> aiohttp.ClientResponse:
         trouble = ""
         for attempt in range(_ATTEMPTS):
-            await asyncio.sleep(self._backoff_seconds * (2**attempt - 1))
+            if attempt:
+                await asyncio.sleep(self._backoff_seconds * (2**attempt - 1))
             try:
                 response = await self._send(method, url, headers, body)
                 if response.status in good:
@@ -113,14 +114,16 @@ class SignedRequests:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> aiohttp.ClientResponse:
         digest = _NOTHING_SHA256 if body is None else body.sha256
-        signed = self._sign(method, url, headers, digest, await self._frozen_credentials())
+        target = URL(url, encoded=True)
+        told = {"Host": target.host_port_subcomponent or "", **headers}
+        signed = self._sign(method, url, told, digest, await self._frozen_credentials())
         patience_seconds = None
         if body is not None:
             signed["Content-Length"] = str(body.size_bytes)
             patience_seconds = _READ_SECONDS + body.size_bytes / _LEAST_BYTES_PER_SECOND
         return await self._session.request(
             method,
-            URL(url, encoded=True),
+            target,
             headers=signed,
             data=None if body is None else body.chunks(),
             allow_redirects=False,
@@ -171,8 +174,8 @@ class SignedRequests:
 
 
 class _KnownDigestAuth(S3SigV4Auth):
-    """botocore's signer, less what it would do twice: hash the body, derive the day's key, and
-    gather the headers."""
+    """botocore's signer, less what it would do twice or more: hash the body, derive the day's key,
+    gather the headers, and look through all of them for each."""
 
     def payload(self, request: AWSRequest) -> str:
         return str(request.context["sha256"])
@@ -182,6 +185,11 @@ class _KnownDigestAuth(S3SigV4Auth):
         if gathered is None:
             gathered = request.context["to_sign"] = super().headers_to_sign(request)
         return gathered
+
+    def canonical_headers(self, headers_to_sign: Iterable[str]) -> str:
+        assert isinstance(headers_to_sign, HTTPMessage)
+        lines = ((name, " ".join(value.split())) for name, value in headers_to_sign.items())
+        return "\n".join(f"{name}:{value}" for name, value in sorted(lines))
 
     def signature(self, string_to_sign: str, request: AWSRequest) -> str:
         key = _signing_key(self.credentials.secret_key, self.credential_scope(request))

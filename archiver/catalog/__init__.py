@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from archiver.catalog.credits import Credits
 from archiver.catalog.deliveries import Deliveries
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
@@ -32,6 +33,7 @@ class Tables:
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
         self.deliveries = Deliveries(connection)
+        self.credits = Credits(connection)
         self.texts = Texts(connection)
 
 
@@ -114,20 +116,31 @@ class CatalogReader:
 def _commit(
     connection: Connection, works: Sequence[Callable[[Tables], Any]]
 ) -> Sequence[Any | Exception]:
-    """One commit for all of `works`; each fails alone, undone to its own savepoint."""
+    """One commit for all of `works`; each fails alone, undone to where it began.
+
+    That is the transaction's own beginning for the first: a savepoint would have SQLite keep each
+    page that it changes, and sift through them at every statement.
+    """
     tables = Tables(connection)
     connection.execute("BEGIN IMMEDIATE")
     outcomes: list[Any] = []
     for work in works:
-        connection.execute("SAVEPOINT work")
+        if outcomes:
+            connection.execute("SAVEPOINT work")
         try:
-            outcomes.append(work(tables))
+            outcome = work(tables)
         except Exception as error:
             if isinstance(error, Error) and not isinstance(error, DATA_FAULTS):
                 raise  # of the disk: nothing of this batch can be trusted
-            connection.execute("ROLLBACK TO work")
-            outcomes.append(error)
-        connection.execute("RELEASE work")
+            outcome = error
+            if outcomes:
+                connection.execute("ROLLBACK TO work")
+            else:
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+        if outcomes:
+            connection.execute("RELEASE work")
+        outcomes.append(outcome)
     connection.execute("COMMIT")
     return outcomes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,22 +51,29 @@ class Deliveries:
             (inbox, position),
         )
 
-    def observed(self, delivery: Delivery, generation: int, state: str) -> None:
-        """Notes which delivery said what; a replay says it again without a second row."""
-        ref = delivery.ref
-        self._connection.execute(
-            "INSERT OR REPLACE INTO observations VALUES (?,?,?,?,?,?)",
-            (
-                ref.inbox,
-                ref.position,
-                generation,
-                delivery.heard.value,
-                state,
-                to_millis(delivery.received_at),
-            ),
+    def observed(self, said: Sequence[tuple[Delivery, int, str]]) -> None:
+        """Notes which delivery said what state of which generation's key.
+
+        A replay says it again without a second row.
+        """
+        self._connection.executemany(
+            "INSERT INTO observations VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            " heard=excluded.heard, state=excluded.state, received_at=excluded.received_at",
+            [
+                (
+                    delivery.ref.inbox,
+                    delivery.ref.position,
+                    generation,
+                    delivery.heard.value,
+                    state,
+                    to_millis(delivery.received_at),
+                )
+                for delivery, generation, state in said
+            ],
         )
-        self._connection.execute(
-            "DELETE FROM unparsed WHERE inbox = ? AND position = ?", (ref.inbox, ref.position)
+        self._connection.executemany(
+            "DELETE FROM unparsed WHERE inbox = ? AND position = ?",
+            [(delivery.ref.inbox, delivery.ref.position) for delivery, _, _ in said],
         )
 
     def unparsed(self, delivery: Delivery, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
@@ -9,17 +10,22 @@ from typing import Any
 import msgspec
 
 from archiver.catalog import slots
-from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.catalog.rows import (
+    FAILURE_COLUMNS,
+    failure_from_row,
+    failure_to_row,
+    in_portions,
+)
 from archiver.models import Generation, GenerationParams, GenerationState
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
 _COLUMNS = (
     f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, track_id, cost,"
-    " created_at, completed_at, first_heard_at, revision, sealed_revision"
+    " created_at, completed_at, first_heard_at, account, hinted_at, revision, sealed_revision"
 )
-_PLACES = ",".join("?" * 16)
-_ASSIGNED = ",".join(f"{column.strip()}=?" for column in _COLUMNS.split(","))
+_PLACES = ",".join("?" * 18)
+_NAMES = _COLUMNS.split(", ")
 
 _PARAMS = tuple(field.name for field in fields(GenerationParams))
 _decode_params = msgspec.json.Decoder(GenerationParams).decode
@@ -34,6 +40,19 @@ class Generations:
     def load(self, provider: str, generation_id: str) -> Generation | None:
         """The generation of that name, or None."""
         return self._load("provider = ? AND id = ?", (provider, generation_id))
+
+    def load_all(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Generation]:
+        """Those generations of `(provider, id)` that are known."""
+        found: dict[tuple[str, str], Generation] = {}
+        for some in in_portions(names):
+            places = ",".join(["(?,?)"] * len(some))
+            rows = self._connection.execute(
+                f"SELECT key, {_COLUMNS} FROM generations"
+                f" WHERE (provider, id) IN (VALUES {places})",
+                [part for name in some for part in name],
+            ).fetchall()
+            found |= {(row[1], row[2]): _from_row(self._connection, row) for row in rows}
+        return found
 
     def load_key(self, key: int) -> Generation | None:
         """The generation with that key, or None."""
@@ -56,21 +75,19 @@ class Generations:
         return fresh
 
     def save(self, before: Generation | None, after: Generation) -> Generation:
-        """Writes what changed since `before`; the answer has its key and its slots' numbers."""
-        key = before.key if before else None
-        if key is None:
-            key = self._insert(after)
-        elif before is None or _row(before) != _row(after):
-            self._connection.execute(
-                f"UPDATE generations SET {_ASSIGNED} WHERE key = ?", (*_row(after), key)
-            )
+        """Writes what changed since `before`, if anything did, as the next revision.
+
+        The answer has its key and its slots' numbers.
+        """
+        if after == before:
+            return after
+        revision = after.revision + 1
+        key = self._write(before, after, revision)
         numbered = tuple(
             slots.save(self._connection, key, before.slot(slot.index) if before else None, slot)
             for slot in after.slots
         )
-        if (key, numbered) == (after.key, after.slots):
-            return after
-        return replace(after, key=key, slots=numbered)
+        return replace(after, key=key, revision=revision, slots=numbered)
 
     def seal(self, key: int, revision: int) -> None:
         """Notes that the manifest in the bucket shows this revision."""
@@ -99,12 +116,23 @@ class Generations:
         )
         return dict(rows)
 
-    def _insert(self, generation: Generation) -> int:
-        cursor = self._connection.execute(
-            f"INSERT INTO generations ({_COLUMNS}) VALUES ({_PLACES})", _row(generation)
+    def _write(self, before: Generation | None, after: Generation, revision: int) -> int:
+        """Writes the one row, or of a known one the columns that changed; the answer is its key."""
+        row = _row(after, revision)
+        if before is None:
+            inserted = self._connection.execute(
+                f"INSERT INTO generations ({_COLUMNS}) VALUES ({_PLACES})", row
+            ).lastrowid
+            assert inserted is not None
+            return inserted
+        assert before.key is not None
+        known = zip(_NAMES, _row(before, before.revision), row, strict=True)
+        changed = {name: new for name, old, new in known if new != old}
+        assigned = ",".join(f"{name}=?" for name in changed)
+        self._connection.execute(
+            f"UPDATE generations SET {assigned} WHERE key = ?", (*changed.values(), before.key)
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return before.key
 
     def _load(self, where: str, values: tuple[Any, ...]) -> Generation | None:
         row = self._connection.execute(
@@ -113,7 +141,7 @@ class Generations:
         return _from_row(self._connection, row) if row else None
 
 
-def _row(generation: Generation) -> tuple[Any, ...]:
+def _row(generation: Generation, revision: int) -> tuple[Any, ...]:
     return (
         generation.provider,
         generation.id,
@@ -127,7 +155,9 @@ def _row(generation: Generation) -> tuple[Any, ...]:
         to_millis(generation.created_at),
         to_millis(generation.completed_at),
         to_millis(generation.first_heard_at),
-        generation.revision,
+        generation.account,
+        to_millis(generation.hinted_at),
+        revision,
         generation.sealed_revision,
     )
 
@@ -141,11 +171,13 @@ def _encode_params(params: GenerationParams) -> str:
 
 def _from_row(connection: Connection, row: tuple[Any, ...]) -> Generation:
     key, provider, generation_id, state, service, params, *failure = row[:9]
-    moderated, track_id, cost, created_at, completed_at, first_heard_at, revision, sealed = row[9:]
+    moderated, track_id, cost, created_at, completed_at, *heard, revision, sealed = row[9:]
+    first_heard_at, account, hinted_at = heard
     return Generation(
         key=key,
         provider=provider,
         id=generation_id,
+        account=account,
         state=GenerationState(state),
         failure=failure_from_row(*failure),
         moderated=bool(moderated),
@@ -156,6 +188,7 @@ def _from_row(connection: Connection, row: tuple[Any, ...]) -> Generation:
         created_at=from_millis(created_at),
         completed_at=from_millis(completed_at),
         first_heard_at=from_millis(first_heard_at),
+        hinted_at=from_millis(hinted_at),
         revision=revision,
         sealed_revision=sealed,
         slots=slots.load(connection, key),

@@ -13,19 +13,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from archiver.errors import LeaseLostError
-from archiver.models import Job, JobKind, JobState, WantedJob
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
+from archiver.work import Job, JobKind, JobState, WantedJob
 
 # A job that killed its worker this often is held, until it is heard of again or the service starts.
 MAX_CRASHES = 5
 
 _WANT = """
-INSERT INTO jobs (kind, subject, target, state, reason, host, deadline_at, wanted_at)
-VALUES (?,?,?,?,?,?,?,?)
+INSERT INTO jobs (kind, subject, target, state, reason, host, deadline_at, run_at, wanted_at)
+VALUES (?,?,?,?,?,?,?,?,?)
 ON CONFLICT (kind, subject) DO UPDATE SET
     target=excluded.target, state=excluded.state, reason=excluded.reason, host=excluded.host,
-    deadline_at=excluded.deadline_at, wanted_at=excluded.wanted_at, run_at=NULL, attempts=0,
+    deadline_at=excluded.deadline_at, wanted_at=excluded.wanted_at, run_at=excluded.run_at,
+    attempts=0,
     crashes=0, first_attempt_at=NULL, finished_at=NULL
 WHERE jobs.state <> 'running'
     AND (jobs.target <> excluded.target
@@ -78,6 +79,7 @@ class Jobs:
                     job.reason,
                     job.host,
                     to_millis(job.deadline_at),
+                    to_millis(job.run_at),
                     to_millis(now),
                 )
                 for job in jobs
@@ -191,6 +193,13 @@ class Jobs:
             " WHERE state='running' AND lease_until < ?",
             (MAX_CRASHES, MAX_CRASHES, to_millis(now)),
         ).rowcount
+
+    def hasten(self, kind: JobKind, reason: str, *, now: datetime) -> None:
+        """Lets jobs that wait for a reason beginning like this be tried now."""
+        self._connection.execute(
+            "UPDATE jobs SET run_at=? WHERE kind=? AND state='scheduled' AND substr(reason,1,?)=?",
+            (to_millis(now), kind.value, len(reason), reason),
+        )
 
     def held_for_operator(self) -> list[int]:
         """The archive numbers whose fetch waits for a person."""

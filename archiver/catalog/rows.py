@@ -1,6 +1,6 @@
-"""The columns that several tables share, and how they become values."""
+"""The columns that several tables share, how they become values, and how many fit a statement."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 from archiver.models import Failure, FailureClass
 
 T = TypeVar("T")
+
+# Far below SQLite's 32,766 values for one statement.
+_PORTION = 500
 
 FAILURE_COLUMNS = "failure_class, failure_code, failure_message"
 
@@ -34,3 +37,9 @@ def by_slot(
         slot: tuple(from_row(row[1:]) for row in group)
         for slot, group in groupby(rows, key=itemgetter(0))
     }
+
+
+def in_portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The same items, as many at a time as fit one statement; nothing if there are none."""
+    for start in range(0, len(items), _PORTION):
+        yield items[start : start + _PORTION]

@@ -170,6 +170,33 @@ def _search(db: Database) -> None:
     db.table("texts").enable_fts(["prompt", "neg", "about"], tokenize="ascii", create_triggers=True)
 
 
+@catalog(name="003_reconciler")
+def _reconciler(db: Database) -> None:
+    for column in (
+        "generations ADD COLUMN account TEXT",  # a keyed fingerprint, never a key
+        "generations ADD COLUMN hinted_at INTEGER",
+        "slots ADD COLUMN role TEXT NOT NULL DEFAULT ''",  # of an input; '' of an output
+        "slots ADD COLUMN asked INTEGER NOT NULL DEFAULT 0",
+    ):
+        db.execute(f"ALTER TABLE {column}")
+
+
+@catalog(name="004_credits")
+def _credits(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE balances (
+            provider TEXT NOT NULL,
+            account TEXT NOT NULL,       -- a keyed fingerprint; '' where no key was shown
+            credits REAL NOT NULL,
+            required REAL NOT NULL,      -- what the refused request would have cost
+            heard_at INTEGER NOT NULL,
+            PRIMARY KEY (provider, account)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+
+
 def migrate(path: Path) -> None:
     """Brings the catalog file to the newest schema, made if missing; one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)

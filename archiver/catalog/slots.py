@@ -10,7 +10,7 @@ from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_
 from archiver.models import Asset, Link, Slot, SlotState
 from archiver.sqlite import Connection
 
-_COLUMNS = f"number, slot_index, state, reason, {FAILURE_COLUMNS}"
+_COLUMNS = f"number, slot_index, role, state, reason, asked, {FAILURE_COLUMNS}"
 
 
 def load(connection: Connection, generation: int) -> tuple[Slot, ...]:
@@ -31,13 +31,13 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
         number = _insert(connection, generation, after)
     elif before is not None and _row(before) != _row(after):
         connection.execute(
-            "UPDATE slots SET state=?, reason=?, failure_class=?, failure_code=?,"
+            "UPDATE slots SET state=?, reason=?, asked=?, failure_class=?, failure_code=?,"
             " failure_message=? WHERE number=?",
             (*_row(after), number),
         )
-    known_links = frozenset(before.links) if before else ()
+    known_links = {link.url_sha256: link for link in before.links} if before else {}
     for link in after.links:
-        if link not in known_links:
+        if known_links.get(link.url_sha256) != link:
             links.put(connection, number, link)
     known_assets = before.assets if before else ()
     for asset in after.assets:
@@ -48,27 +48,29 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
 
 def _insert(connection: Connection, generation: int, slot: Slot) -> int:
     cursor = connection.execute(
-        f"INSERT INTO slots (generation, slot_index, state, reason, {FAILURE_COLUMNS})"
-        " VALUES (?,?,?,?,?,?,?)",
-        (generation, slot.index, *_row(slot)),
+        f"INSERT INTO slots (generation, slot_index, role, state, reason, asked, {FAILURE_COLUMNS})"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        (generation, slot.index, slot.role, *_row(slot)),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
 def _row(slot: Slot) -> tuple[Any, ...]:
-    return (slot.state.value, slot.reason, *failure_to_row(slot.failure))
+    return (slot.state.value, slot.reason, slot.asked, *failure_to_row(slot.failure))
 
 
 def _from_row(
     row: tuple[Any, ...], known_links: tuple[Link, ...], known_assets: tuple[Asset, ...]
 ) -> Slot:
-    number, index, state, reason, *failure = row
+    number, index, role, state, reason, asked, *failure = row
     return Slot(
         index=index,
+        role=role,
         number=number,
         state=SlotState(state),
         reason=reason,
+        asked=asked,
         failure=failure_from_row(*failure),
         links=known_links,
         assets=known_assets,

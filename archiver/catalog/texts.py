@@ -5,14 +5,28 @@ The rowid is the archive number, so newest first is the index's own order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from archiver.catalog.rows import in_portions
 from archiver.sqlite import Connection
 
+# Many rows in one statement: FTS5 writes a segment for each statement, and has to merge them all.
 _PUT = (
-    "INSERT INTO texts (number, prompt, neg, about) VALUES (?,?,?,?)"
+    "INSERT INTO texts (number, prompt, neg, about) VALUES {places}"
     " ON CONFLICT (number) DO UPDATE SET"
     " prompt=excluded.prompt, neg=excluded.neg, about=excluded.about"
     " WHERE prompt <> excluded.prompt OR neg <> excluded.neg OR about <> excluded.about"
 )
+
+
+class Words(NamedTuple):
+    """The search text of one slot: what it shows, what it must not show, and all else."""
+
+    number: int
+    prompt: str
+    neg: str
+    about: str
 
 
 class Texts:
@@ -21,9 +35,12 @@ class Texts:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def put(self, number: int, *, prompt: str, neg: str, about: str) -> None:
-        """Writes the words of one slot; the same words again touch nothing."""
-        self._connection.execute(_PUT, (number, prompt, neg, about))
+    def put(self, words: Sequence[Words]) -> None:
+        """Writes the words of some slots; the same words again touch nothing."""
+        for rows in in_portions(words):
+            places = ",".join(["(?,?,?,?)"] * len(rows))
+            values = [value for row in rows for value in row]
+            self._connection.execute(_PUT.format(places=places), values)
 
     def page(self, match: str, *, before: int | None, limit: int) -> list[int]:
         """Archive numbers that match an FTS5 expression, newest first, below `before`."""

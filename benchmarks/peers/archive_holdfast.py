@@ -7,6 +7,7 @@ and absorbed before is `benchmarks.absorb`'s to measure. `--seals` writes the ma
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -24,15 +25,15 @@ from archiver.catalog import Catalog, CatalogReader
 from archiver.catalog.schema import migrate
 from archiver.egress import Egress, EgressPolicy
 from archiver.metrics import JOBS_SETTLED
-from archiver.models import JobKind
 from archiver.seal import Seal
 from archiver.store import Store
+from archiver.work import JobKind
 from archiver.worker import Bench, Worker
 from benchmarks.heard import fill
 from benchmarks.meter import Meter, Transfers
 from receiver.absorb import Absorb
-from receiver.config import Archive
 from receiver.inboxes import Inboxes
+from receiver.settings import Archive
 
 MEMORY_BYTES = Archive().memory_bytes
 
@@ -94,4 +95,5 @@ async def main(folder: Path, told: Transfers, *, seals: bool) -> None:
 
 log.configure("archive")
 with tempfile.TemporaryDirectory() as name:
+    gc.freeze()  # as the role does
     uvloop.run(main(Path(name), Transfers.told(), seals="--seals" in sys.argv))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archiver.catalog import CatalogReader
 from archiver.errors import ConfigError
-from receiver.config import Config
+from receiver.settings import Config
 
 
 def open_archive(config: Config) -> CatalogReader:

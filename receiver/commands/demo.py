@@ -20,8 +20,9 @@ from archiver.errors import ConfigError, HoldfastError
 from archiver.models import SlotState
 from receiver.commands.demo_cases import CASES, Case
 from receiver.commands.output import STATE_STYLES, console, one_line, table
-from receiver.config import Config, load
+from receiver.config import load
 from receiver.roles.supervisor import Supervisor, stop_on_signals, take
+from receiver.settings import Config
 from receiver.simulator import Simulator
 
 FOLDER = Path("holdfast-data/demo")

@@ -16,7 +16,7 @@ from archiver import clock
 from archiver.errors import ConfigError, HoldfastError
 from receiver.cli import ConfigFile
 from receiver.commands.output import echo_json, json_option
-from receiver.config import Config
+from receiver.settings import Config
 from receiver.signatures import DOITONG_HEADER, sign
 
 SEND_SECONDS = 30

@@ -10,12 +10,15 @@ import click
 from archiver.errors import ConfigError
 from receiver.config import host_and_port
 from receiver.roles.supervisor import stop_on_signals
-from receiver.simulator import FAULTS, Simulator
+from receiver.simulator import Simulator, fault_table
 
-
-@click.command(
-    epilog="Faults for X-Simulate: " + "; ".join(f"{name}: {what}" for name, what in FAULTS.items())
+_EPILOG = (
+    "Faults are asked for by the header X-Simulate: twice,dead_link or by simulate:twice,dead_link "
+    "in a prompt.\n\n" + "\n\n".join(f"\b\n{table}" for table in fault_table().split("\n\n"))
 )
+
+
+@click.command(epilog=_EPILOG)
 @click.option("--listen", default="127.0.0.1:8090", show_default=True, metavar="HOST:PORT")
 @click.option(
     "--secret-file",
@@ -23,19 +26,33 @@ from receiver.simulator import FAULTS, Simulator
     required=True,
     help="The file with the webhook secret to sign with.",
 )
-def command(listen: str, secret_file: Path) -> None:
-    """Run a provider to practise against: Doitong's endpoints, a CDN, webhooks and faults."""
-    secret = secret_file.read_bytes().strip()
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="An account of DashScope and ModelsLab; may be repeated.  [default: any but `wrong`]",
+)
+@click.option("--events-url", metavar="URL", help="Where EventBridge posts DashScope's events.")
+def command(listen: str, secret_file: Path, keys: tuple[str, ...], events_url: str | None) -> None:
+    """Run providers to practise against: Doitong, DashScope, ModelsLab and their bad days."""
+    host, port = host_and_port(listen, "--listen")
+    simulator = Simulator(
+        secret=secret_file.read_bytes().strip(),
+        host=host,
+        port=port,
+        api_keys=keys,
+        events_url=events_url,
+    )
     try:
-        asyncio.run(_simulate(listen, secret))
+        asyncio.run(_simulate(simulator))
     except OSError as error:
         raise ConfigError(f"--listen = {listen!r} cannot be bound: {error.strerror}") from error
 
 
-async def _simulate(listen: str, secret: bytes) -> None:
+async def _simulate(simulator: Simulator) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    host, port = host_and_port(listen, "--listen")
-    async with Simulator(secret=secret, host=host, port=port) as simulator:
+    async with simulator:
         click.echo(f"the simulated provider listens on {simulator.base_url}", err=True)
         await stop.wait()

@@ -15,6 +15,7 @@ from archiver.moments import to_text
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option
+from receiver.commands.status_credit import credit, credit_lines
 from receiver.inboxes import Inboxes
 
 
@@ -28,6 +29,7 @@ def command(file: ConfigFile, as_json: bool) -> None:
     archive, inboxes = open_archive(config), Inboxes(config.catalog.inbox_folder)
     with archive.view() as tables:
         status = _status(tables, inboxes, now)
+        status |= credit(tables, config.providers, now)
     quarantined = refused(config.catalog.inbox_folder / "quarantine.db")
     status["refused"] = [_refused(one, now) for one in quarantined]
     free_bytes = shutil.disk_usage(config.catalog.path.parent).free
@@ -82,6 +84,8 @@ def _print(status: dict[str, Any]) -> None:
     ago = status["archive_beat_seconds_ago"]
     alive = "never ran" if ago is None else f"last seen {ago:.0f} s ago"
     out.print(f"{'archive role':12} {alive}")
+    for subject, sentence in credit_lines(status):
+        out.print(f"{subject:12} {sentence}")
     for one in status["refused"]:
         ago = f"the last {one['last_seconds_ago']:.0f} s ago"
         out.print(f"{'refused':12} {one['count']} from {one['source']}, {ago}: {one['reason']}")

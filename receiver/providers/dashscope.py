@@ -1,29 +1,27 @@
 """DashScope (Alibaba Model Studio), by its document `dashscope-stable-diffusion`.
 
 Beside it stand the vendor's pages on asynchronous tasks, on their events and on error codes. What
-a task's document says is read by `dashscope_task`, what a request asked for by `dashscope_request`.
+a task's document says is read by `dashscope_task`, what a request asked for by `dashscope_request`;
+where requests go and what they carry is said in `dashscope_api`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 from archiver.errors import UnreadableError
 from archiver.joins import join_params
 from archiver.models import GenerationParams, GenerationState, Heard, Observation
 from receiver import exchange
 from receiver.exchange import Exchange
+from receiver.providers import dashscope_api as api
 from receiver.providers import dashscope_request as requests
 from receiver.providers import dashscope_task as tasks
 from receiver.providers.values import as_id, as_list, as_mapping, as_text, read_document
 
 _FINISHED = "dashscope:System:AsyncTaskFinish"
-_SUBMIT = re.compile(r"(?:^|/)services/aigc/(?!text-generation)([^/]+)")
-_TASKS = re.compile(r"(?:^|/)tasks(?:/([^/]+)(/cancel)?)?/?$")
 
 
 class DashScope:
@@ -32,6 +30,12 @@ class DashScope:
     name = tasks.NAME
     # Where the URL's own `Expires` does not say; some models' links live for a week.
     link_lifetime = tasks.LIFETIME
+
+    concern = staticmethod(api.concern)
+    api_key = staticmethod(api.api_key)
+    with_webhook = staticmethod(api.with_webhook)
+    ask = staticmethod(api.ask)
+    is_senseless = staticmethod(api.is_senseless)
 
     def parse(self, heard: Heard, path_token: str, body: bytes) -> tuple[Observation, ...]:
         """See `base.Provider.parse`."""
@@ -68,7 +72,7 @@ def _announced(said: Mapping[str, Any]) -> tuple[Observation, ...]:
     reasons = any(tasks.reason(said)) or any(slot.failure for slot in seen.slots)
     if seen.state is GenerationState.FAILED and not reasons:
         # It could have been moderation, and then nothing may be drawn: a poll must ask first.
-        seen = replace(seen, state=GenerationState.RUNNING, failure=None)
+        seen = replace(seen, state=GenerationState.RUNNING, failure=None, hint=True)
     params = GenerationParams(
         model=as_text(said.get("model_name")) or as_text(model),
         task=requests.task_name(task),
@@ -90,19 +94,17 @@ def _remembered(generation_id: str, request: Mapping[str, Any]) -> Observation:
 
 
 def _exchange(said: Exchange) -> tuple[Observation, ...]:
-    """By the end of the path, for regions and workspaces have base URLs of their own."""
-    path, method = said.path.partition("?")[0], said.method.upper()
-    submit, asked = _SUBMIT.search(path), _TASKS.search(path)
-    if submit and method == "POST":
-        return _submission(said, submit[1])
-    if asked is None or method != ("POST" if asked[2] else "GET"):
+    task = api.submitted_task(said.method, said.path)
+    if task is not None:
+        return _submission(said, task)
+    question = api.question(said.method, said.path)
+    if question is None:
         return ()
-    if asked[1] is None:
+    if question.task_id is None:
         return _list(said)
-    task_id = as_id(unquote(asked[1]))
-    if task_id is None:
-        return ()
-    return _cancellation(said, task_id) if asked[2] else _task(said, task_id)
+    return (
+        _cancellation(said, question.task_id) if question.cancels else _task(said, question.task_id)
+    )
 
 
 def _submission(said: Exchange, task: str) -> tuple[Observation, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from archiver.lifecycle import MAX_SLOTS
+from archiver.merging import MAX_SLOTS
 from archiver.models import GenerationParams, GenerationState, Observation, SlotObservation
 from receiver.providers.dashscope_failures import failure
 from receiver.providers.values import (
@@ -29,13 +29,16 @@ NAME = "dashscope"
 LIFETIME = timedelta(hours=24)
 
 # Times have no offset and are Shanghai's, which knows no summer time; no zone data is needed.
-_SHANGHAI = timezone(timedelta(hours=8))
+SHANGHAI = timezone(timedelta(hours=8))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Of `dashscope-stable-diffusion`, one table spells SUCCESSED, the samples SUCCEEDED; SUSPENDED is
-# no end, so it reads as RUNNING like any word that is not known.
+# no end, nor is UNKNOWN, and any word that is not known reads as RUNNING, too.
 _STATES = {
     "PENDING": GenerationState.QUEUED,
+    "RUNNING": GenerationState.RUNNING,
+    "SUSPENDED": GenerationState.RUNNING,
+    "UNKNOWN": GenerationState.RUNNING,
     "SUCCEEDED": GenerationState.SUCCEEDED,
     "SUCCESSED": GenerationState.SUCCEEDED,
     "FAILED": GenerationState.FAILED,
@@ -75,6 +78,8 @@ def read_task(generation_id: str, said: Mapping[str, Any]) -> Observation:
         provider=NAME,
         generation_id=generation_id,
         state=state,
+        unknown=word == "UNKNOWN",
+        odd_status=word if word and word not in _STATES else None,
         failure=failure(*why) if state is GenerationState.FAILED else None,
         slots=slots,
         params=_told_params(said),
@@ -177,4 +182,4 @@ def _moment(value: object) -> datetime | None:
     millis = as_integer(value, most=10**14) if isinstance(value, int) else None
     if millis is not None:
         return _EPOCH + timedelta(milliseconds=millis)
-    return as_moment(value, zone=_SHANGHAI)
+    return as_moment(value, zone=SHANGHAI)

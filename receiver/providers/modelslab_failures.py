@@ -33,20 +33,37 @@ _CLASSES = tuple(
     )
 )
 
+# No page shows what is said of a request that does not exist: it was cleared away, is not there
+# yet, or is asked for at another product's address. Of a model and the like it is said, too.
+_UNKNOWN = re.compile(
+    r"not (be )?found|(does not|doesn't) exist|no such|\bid is invalid|invalid (\w+[ _])?id\b",
+    re.IGNORECASE,
+)
+_OF_SOMETHING_ELSE = re.compile(
+    r"\b(model|lora|embedding|init|mask|route|endpoint|url|(api )?key|user|account|plan|subscri)",
+    re.IGNORECASE,
+)
+
 
 def failure_of(answer: Mapping[str, Any], status: int) -> Failure:
     """What an answer of status `failed` or `error` gives as its reason.
 
     `message` is a text, or `{field: [texts]}` of a validation; the page admits to `messege`, too.
     """
-    names = ("message", "messege", "error", "tips", "tip", "tip_1")
-    said = next((found for name in names if (found := answer.get(name))), None)
+    said = _said(answer)
     # Its 200 may be an error, and its 400 a generation that is processing.
     code = VALIDATION if isinstance(said, dict) else str(status) if status > 400 else ""
-    message = " ".join(_sentences(said))[:MAX_CHARACTERS]
+    message = _text(said)
     words = f"{code}: {message}"
     known = next((kind for pattern, kind in _CLASSES if pattern.search(words)), None)
     return read_failure(code, message, known)
+
+
+def says_unknown(answer: Mapping[str, Any], *, is_missing: bool) -> bool:
+    """Whether an answer says that there is no such request; `is_missing`, by its status alone."""
+    message = _text(_said(answer))
+    said = is_missing or _UNKNOWN.search(message) is not None
+    return said and _OF_SOMETHING_ELSE.search(message) is None
 
 
 def final(failure: Failure | None) -> Failure | None:
@@ -54,6 +71,15 @@ def final(failure: Failure | None) -> Failure | None:
     if failure is not None and failure.failure_class is FailureClass.TRANSIENT:
         return replace(failure, failure_class=FailureClass.RENDERABLE)
     return failure
+
+
+def _said(answer: Mapping[str, Any]) -> object:
+    names = ("message", "messege", "error", "tips", "tip", "tip_1")
+    return next((found for name in names if (found := answer.get(name))), None)
+
+
+def _text(said: object) -> str:
+    return " ".join(_sentences(said))[:MAX_CHARACTERS]
 
 
 def _sentences(said: object) -> list[str]:

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
-from archiver.lifecycle import MAX_SLOTS
+from archiver.merging import MAX_SLOTS
 from archiver.models import Failure, FailureClass, SlotObservation
 from receiver.providers.values import as_bool, as_integer, as_url
 

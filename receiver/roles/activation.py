@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from archiver.errors import ConfigError
 
-LISTENERS = ("public", "private")
+LISTENERS = ("public", "private", "gateway")
 _FIRST_FD = 3
 _LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _NOTIFY_VARIABLE = "NOTIFY_SOCKET"

@@ -19,18 +19,23 @@ from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.schema import migrate
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.inbox.sqlite import SqliteInbox
 from archiver.ledger import keep
 from archiver.lifecycle import release_links
 from archiver.log import logger
-from archiver.models import JobKind
 from archiver.seal import Seal
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
+from archiver.work import JobKind
 from archiver.worker import LEASE_SECONDS, Bench, Worker
 from receiver.absorb import Absorb
-from receiver.config import Config
+from receiver.accounts import open_accounts
+from receiver.asking import NOT_POLLABLE, Asking
 from receiver.inboxes import Inboxes
+from receiver.poll import Poll
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
+from receiver.settings import Config
+from receiver.upstream import Upstream
 
 BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 24 * 3600.0
@@ -57,6 +62,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         stack.callback(inboxes.close)
         egress = await stack.enter_async_context(Egress(_policy(config)))
         benches = _benches(config, egress, blobs, reader, inboxes)
+        benches[JobKind.POLL] = await _polls(config, reader, stack)
         worker = Worker(catalog, benches, name=_worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
         await catalog.write(_release_holds)
@@ -96,6 +102,25 @@ def _benches(
     }
 
 
+async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -> Bench:
+    """What providers answer is heard by this role, in an inbox of its own."""
+    catalog = config.catalog
+    inbox = SqliteInbox(catalog.inbox_folder / "archive.db", min_free_bytes=catalog.min_free_bytes)
+    await inbox.start()
+    stack.push_async_callback(inbox.close)
+    asking = Asking(
+        apis=config.providers.all,
+        upstream=await stack.enter_async_context(Upstream()),
+        accounts=open_accounts(catalog.path.parent),
+        now=clock.now,
+        monotonic=clock.monotonic,
+    )
+    poll = Poll(
+        asking=asking, catalog=reader, inbox=inbox, now=clock.now, random=SystemRandom().random
+    )
+    return Bench(perform=poll.perform, slots=config.archive.polls, per_host=config.archive.polls)
+
+
 async def _look_after(blobs: BlobStore) -> None:
     """Check and sweep at the start and once a day; fetches alone wait for an unusable bucket."""
     while True:
@@ -129,8 +154,8 @@ def _policy(config: Config) -> EgressPolicy:
 
 
 def _download_hosts(config: Config, provider: str) -> Collection[str]:
-    doitong = config.providers.doitong
-    return doitong.download_hosts if doitong and provider == "doitong" else ()
+    api = config.providers.of(provider)
+    return api.download_hosts if api else ()
 
 
 def _release_holds(tables: Tables) -> None:
@@ -140,6 +165,7 @@ def _release_holds(tables: Tables) -> None:
         before = tables.generations.load_slot(number)
         if before is not None:
             keep(tables, before, release_links(before), now=now)
+    tables.jobs.hasten(JobKind.POLL, NOT_POLLABLE, now=now)
 
 
 def _take_back_leases(tables: Tables) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import msgspec
 
 from archiver import log
 from archiver.errors import ConfigError, HoldfastError
-from receiver.config import Config
+from receiver.settings import Config
 
 loops: ModuleType
 try:
@@ -54,6 +55,7 @@ def main(role: str, run: Run) -> None:
     """
     log.configure(role)
     status = 0
+    gc.freeze()  # what was imported lives as long as the process, so nobody need look at it again
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     try:
         with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:

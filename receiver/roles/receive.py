@@ -30,7 +30,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     await quarantine.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
     webhook = Webhook(
-        verifiers=verifiers(config),
+        sources=verifiers(config),
         inbox=inbox,
         quarantine=quarantine,
         failures=FailureLimit(config.listen.failures_per_minute),

@@ -14,7 +14,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -25,12 +25,20 @@ import msgspec
 from archiver.clock import monotonic
 from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
-from receiver.config import Config, host_and_port
+from receiver.config import host_and_port
 from receiver.roles.process import DRAIN_SECONDS, EXIT_CONFIG, READY, Orders
+from receiver.settings import Config
 
 # In this order: the listener that must not wait comes first, the one that reads comes last.
-ROLES = ("receive", "archive", "web")
-_LISTENER_OF = {"receive": "public", "web": "private"}
+ROLES = ("receive", "gateway", "archive", "web")
+_LISTENER_OF = {"receive": "public", "gateway": "gateway", "web": "private"}
+
+# glibc gives the memory of each megabyte in flight back to the kernel and takes it anew page by
+# page, which costs a sixth of what copying it costs; within these bounds it is kept (mallopt(3)).
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
 
 _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
@@ -48,8 +56,9 @@ class Supervisor:
     """Runs some of the roles as processes of their own until told to stop."""
 
     def __init__(
-        self, config: Config, roles: tuple[str, ...] = ROLES, *, stderr: TextIO | None = None
+        self, config: Config, roles: Collection[str] = (), *, stderr: TextIO | None = None
     ) -> None:
+        roles = roles or wanted_roles(config)
         unknown = set(roles) - set(ROLES)
         if unknown:
             raise ConfigError(f"no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}")
@@ -159,7 +168,11 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=self._stderr,
             pass_fds=tuple(sockets.values()),
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder)},
+            env={
+                **ALLOCATOR,
+                **os.environ,
+                "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder),
+            },
             # Ctrl-C is for the parent, which tells its roles in its own way.
             start_new_session=True,
         )
@@ -188,6 +201,11 @@ class Supervisor:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_hold(folder.parent, error) from error
+
+
+def wanted_roles(config: Config) -> tuple[str, ...]:
+    """All roles, but for a gateway that leads nowhere."""
+    return tuple(role for role in ROLES if role != "gateway" or config.providers.behind_gateway)
 
 
 def take(folder: Path, name: str) -> TextIO:

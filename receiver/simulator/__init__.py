@@ -1,12 +1,12 @@
-"""A provider to practise with: Doitong's documented API, its CDN and its bad days, on your machine.
+"""Providers to practise with: Doitong, DashScope and ModelsLab, their CDNs and their bad days.
 
 A test signature proves little: what an archive must survive is a provider that delivers twice, out
-of order, late or never, whose links die and whose pictures arrive in halves. `Simulator` is such a
-provider. It takes the requests that Doitong documents, draws a picture from the prompt, calls the
-webhook with a signed body and serves the picture behind a link that expires. One request header,
-`X-Simulate: twice,dead_link`, asks for faults from the table `FAULTS`; the client stays otherwise
-unchanged. Afterwards `report` says what truly happened, so that a test can prove one download of
-each picture, byte for byte:
+of order, late or never, whose links die and whose pictures arrive in halves. `Simulator` is several
+such providers behind one port. It takes the requests that they document, draws a picture from the
+prompt, tells whoever is to be told and serves the picture behind a link that dies. One request
+header, `X-Simulate: twice,dead_link`, or the words `simulate:twice,dead_link` in a prompt ask for
+faults from the table `FAULTS`; the client stays otherwise unchanged. Afterwards `report` says what
+truly happened, so that a test can prove one download of each picture, byte for byte:
 
     async with Simulator(secret=b"whsec") as simulator:
         ...  # POST to simulator.base_url + "/graphql", Authorization: Bearer practice
@@ -14,11 +14,12 @@ each picture, byte for byte:
         print(simulator.report())
 
 It imports nothing of holdfast and signs with its own code, so that agreement between the two means
-something. It calls whatever webhookUrl it is given, so keep it on loopback. A request comes in at
-`api`, is read by `graphql` and `forms`, lives in `studio`, and leaves through `webhooks` and `cdn`.
+something. It calls whatever webhook it is given, so keep it on loopback. `app` puts providers on
+`premises`. Of each, a request comes in at its `api`, is read by its forms, lives in its `studio`
+and leaves through `deliveries` and `cdn`; Doitong's rooms stand here, the others' in their own.
 """
 
 from receiver.simulator.app import Simulator
-from receiver.simulator.faults import FAULTS
+from receiver.simulator.faults import FAULTS, fault_table
 
-__all__ = ["FAULTS", "Simulator"]
+__all__ = ["FAULTS", "Simulator", "fault_table"]

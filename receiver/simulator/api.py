@@ -1,4 +1,4 @@
-"""The documented endpoints, the report, and a page for whoever opens it in a browser."""
+"""The documented endpoints: what clients send, read, and answered in the documented shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from receiver.simulator.clock import now
-from receiver.simulator.faults import read_faults
+from receiver.simulator.faults import UnknownFaultError, read_faults
 from receiver.simulator.forms import MUTATIONS, read_flat
 from receiver.simulator.generations import FIELDS, Generation, Submission, rest_answer
 from receiver.simulator.graphql import Field, Operation, read_operation
@@ -24,7 +24,6 @@ from receiver.simulator.refusals import (
     unauthenticated,
 )
 from receiver.simulator.studio import Studio
-from receiver.simulator.welcome import welcome_page
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -34,9 +33,8 @@ REQUESTS_PER_MINUTE = 6000  # an Enterprise plan's; counted, never enforced
 class Api:
     """Reads what clients send, hands it to the studio, answers in the documented shapes."""
 
-    def __init__(self, studio: Studio, *, base_url: str, api_key: str) -> None:
+    def __init__(self, studio: Studio, *, api_key: str) -> None:
         self._studio = studio
-        self._base_url = base_url
         self._api_key = api_key
         self._window = 0
         self._requests_in_window = 0
@@ -44,17 +42,9 @@ class Api:
     def routes(self) -> list[web.RouteDef]:
         """What this room answers for."""
         return [
-            web.get("/", self._welcome),
-            web.get("/simulator/report", self._report),
             web.post("/graphql", self._documented(self._graphql)),
             web.post("/v1/text_to_image", self._documented(self._text_to_image)),
         ]
-
-    async def _welcome(self, _: web.Request) -> web.Response:
-        return web.Response(text=welcome_page(self._base_url, self._api_key))
-
-    async def _report(self, _: web.Request) -> web.Response:
-        return web.json_response(self._studio.report())
 
     async def _graphql(self, request: web.Request) -> web.Response:
         self._authenticate(request.headers.get("Authorization"), f"Bearer {self._api_key}")
@@ -83,7 +73,7 @@ class Api:
             raise unauthenticated()
 
     def _submit(self, request: web.Request, submission: Submission, key: str) -> Generation:
-        faults = read_faults(request.headers.getall("X-Simulate", ()))
+        faults = _faults(request, submission)
         if "server_error" in faults:
             raise server_error()
         if "rate_limited" in faults:
@@ -141,6 +131,14 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise bad_input("the body must be a JSON object")
     return body
+
+
+def _faults(request: web.Request, submission: Submission) -> frozenset[str]:
+    asked = request.headers.getall("X-Simulate", ())
+    try:
+        return read_faults("doitong", headers=asked, prompt=submission.prompt)
+    except UnknownFaultError as error:
+        raise bad_input(str(error)) from error
 
 
 def _submission(field: Field) -> Submission:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
+
+from receiver.simulator.cdn import Kept
+from receiver.simulator.reports import WebhookAttempt, report_row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,16 +33,8 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WebhookAttempt:
-    """One POST: the status that its body says and the HTTP answer, None if none came."""
-
-    says: str
-    answered: int | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Generation:
-    """One generation as the provider knows it; `picture` holds the true bytes."""
+    """One generation as the provider knows it; `kept` is its picture on the CDN."""
 
     id: str
     submission: Submission
@@ -50,13 +44,12 @@ class Generation:
     completed_at: datetime | None = None
     url: str | None = None
     error: Mapping[str, str] | None = None
-    picture: bytes | None = field(default=None, repr=False)
-    downloads: int = 0
+    kept: Kept | None = None
     webhook_attempts: tuple[WebhookAttempt, ...] = ()
 
-    def completed(self, *, picture: bytes, url: str, at: datetime) -> Generation:
+    def completed(self, *, kept: Kept, url: str, at: datetime) -> Generation:
         """The same generation once its picture exists."""
-        return replace(self, status="completed", picture=picture, url=url, completed_at=at)
+        return replace(self, status="completed", kept=kept, url=url, completed_at=at)
 
     def failed(self, *, error: Mapping[str, str], at: datetime) -> Generation:
         """The same generation once it is known that there will be no picture."""
@@ -106,21 +99,20 @@ def webhook_body(generation: Generation) -> bytes:
     return json.dumps(payload).encode()
 
 
-def reported(generation: Generation) -> dict[str, Any]:
+def reported(generation: Generation, *, account: str) -> dict[str, Any]:
     """What truly happened, for a test to compare with what its archive believes."""
-    picture = generation.picture
-    return {
-        "id": generation.id,
-        "prompt": generation.submission.prompt,
-        "faults": sorted(generation.faults),
-        "state": generation.status,
-        "sha256": None if picture is None else sha256(picture).hexdigest(),
-        "downloads": generation.downloads,
-        "webhook_attempts": [
-            {"says": attempt.says, "answered": attempt.answered}
-            for attempt in generation.webhook_attempts
-        ],
-    }
+    row = report_row(
+        provider="doitong",
+        id=generation.id,
+        account=account,
+        prompt=generation.submission.prompt,
+        faults=generation.faults,
+        state=generation.status,
+        pictures=[generation.kept],
+        webhook_attempts=generation.webhook_attempts,
+    )
+    # One picture each: its entry says the same at the top.
+    return {**row, **row["pictures"][0]}
 
 
 def _metadata(asked: Submission) -> dict[str, Any]:
@@ -130,3 +122,13 @@ def _metadata(asked: Submission) -> dict[str, Any]:
 
 def _written(moment: datetime | None) -> str | None:
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def generation_error(faults: frozenset[str]) -> Mapping[str, str] | None:
+    """Why the provider says it has no picture; None when it has one."""
+    if "moderated" in faults:
+        message = "The request was rejected by our content policy."
+        return {"code": "CONTENT_POLICY_VIOLATION", "message": message}
+    if "failed" in faults:
+        return {"code": "GENERATION_FAILED", "message": "The picture could not be generated."}
+    return None

@@ -1,4 +1,4 @@
-"""A landscape for every prompt: the same words draw the same bytes, different words others."""
+"""A landscape for every prompt and seed: the same draw the same bytes, different ones others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HILLS = 4
 _FINER = 2  # drawn twice as large and reduced, which smooths the edges
 
 
-def draw(prompt: str, width: int, height: int) -> bytes:
+def draw(prompt: str, width: int, height: int, seed: int = 0) -> bytes:
     """The prompt's picture in the asked proportions, no side beyond 512 pixels.
 
-    A quarter of all prompts come as PNG and the rest as JPEG, as behind real `.jpg` names.
+    A quarter of all pictures come as PNG and the rest as JPEG, whatever their links are called.
     """
-    chance = shake_256(prompt.encode()).digest(4 + 2 * _HILLS)
+    chance = shake_256(f"{seed}\n{prompt}".encode()).digest(4 + 2 * _HILLS)
     shrink = min(1, LONGEST_SIDE / max(width, height))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     canvas = _sky((size[0] * _FINER, size[1] * _FINER), hue=chance[1] * 360 // 256)

@@ -1,5 +1,7 @@
 """HMAC by another library than the receiver's, so that the two check each other."""
 
+from base64 import b64encode
+
 from cryptography.hazmat.primitives import hashes, hmac
 
 
@@ -8,3 +10,10 @@ def hmac_sha256_hex(key: bytes, message: bytes) -> str:
     mac = hmac.HMAC(key, hashes.SHA256())
     mac.update(message)
     return mac.finalize().hex()
+
+
+def hmac_sha1_base64(key: bytes, message: bytes) -> str:
+    """HMAC-SHA1 of `message` in base64, as OSS signs its links (RFC 2104, RFC 4648)."""
+    mac = hmac.HMAC(key, hashes.SHA1())  # noqa: S303 (OSS signs with it)
+    mac.update(message)
+    return b64encode(mac.finalize()).decode()

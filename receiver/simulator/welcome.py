@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from shlex import quote
 
-from receiver.simulator.faults import FAULTS
+from receiver.simulator.faults import fault_table
 
 _MUTATION = "mutation Generate($input: GenerateInput!) { generate(input: $input) { id status } }"
 
@@ -26,12 +26,11 @@ def welcome_page(base_url: str, api_key: str) -> str:
             }
         },
     }
-    faults = "\n".join(f"  {name:<13} {meaning}" for name, meaning in FAULTS.items())
     return f"""\
-A provider to practise with. It speaks Doitong's documented API, draws every picture itself,
-calls your webhook with a signed body and serves the picture behind a link that expires.
+Providers to practise with. They speak the documented APIs of Doitong, DashScope and ModelsLab,
+draw every picture themselves, tell you of it and serve it behind a link that dies.
 
-Ask it for a picture:
+Ask Doitong for a picture:
 
 curl {base_url}/graphql \\
   -H 'Content-Type: application/json' \\
@@ -39,9 +38,13 @@ curl {base_url}/graphql \\
   -H 'X-Simulate: twice' \\
   -d {quote(json.dumps(request))}
 
-X-Simulate is optional and names the faults you want, separated by commas:
+X-Simulate is optional and names the faults you want, separated by commas; the words
+simulate:partial,purged in a prompt say the same where a client cannot send headers.
 
-{faults}
+{fault_table()}
+
+The others: {base_url}/api/v1 is DashScope's base URL; ModelsLab's paths begin with /api/v3,
+/api/v4, /api/v6 and /api/v1/enterprise. Any key but `wrong` is an account of theirs.
 
 What truly happened: {base_url}/simulator/report
 """

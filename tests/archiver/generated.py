@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, leading_link, lose_link, merge
+from archiver.lifecycle import archive, leading_link, lose_link
+from archiver.merging import merge
 from archiver.models import (
     DeliveryRef,
     Failure,
@@ -15,6 +16,7 @@ from archiver.models import (
     Generation,
     GenerationParams,
     GenerationState,
+    InputObservation,
     Observation,
     Origin,
     Slot,
@@ -50,6 +52,8 @@ SLOTS = st.builds(
     SlotObservation, index=st.integers(0, 3), url=st.none() | URLS, failure=st.none() | FAILURES
 )
 
+INPUTS = st.builds(InputObservation, role=st.sampled_from(["init_image", "mask_image"]), url=URLS)
+
 
 def observations(generation_id: str = "generation-1") -> st.SearchStrategy[Observation]:
     """Anything that a provider may say of one generation."""
@@ -59,6 +63,9 @@ def observations(generation_id: str = "generation-1") -> st.SearchStrategy[Obser
         generation_id=st.just(generation_id),
         state=st.sampled_from(GenerationState),
         slots=st.lists(SLOTS, max_size=3).map(tuple),
+        inputs=st.lists(INPUTS, max_size=2).map(tuple),
+        hint=st.booleans(),
+        account=st.none() | st.sampled_from(["7f", "a0"]),
         failure=st.none() | FAILURES,
         service=st.none() | TEXT,
         params=PARAMS,

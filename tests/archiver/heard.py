@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from archiver.lifecycle import merge
 from archiver.links import url_sha256
+from archiver.merging import merge
 from archiver.models import (
     Asset,
     DeliveryRef,
@@ -18,6 +18,7 @@ from archiver.models import (
     Generation,
     GenerationParams,
     GenerationState,
+    InputObservation,
     Observation,
     Origin,
     Slot,
@@ -139,6 +140,9 @@ PARAMS = st.builds(
     guidance_scale=_optional(7.0, 7.5),
 )
 SLOTS = st.builds(SlotObservation, index=st.integers(0, 3), url=URLS, failure=st.none() | FAILURES)
+INPUTS = st.builds(
+    InputObservation, role=st.sampled_from(["init_image", "mask_image"]), url=URLS.filter(bool)
+)
 HEARINGS = st.builds(
     Hearing,
     observation=st.builds(
@@ -147,6 +151,9 @@ HEARINGS = st.builds(
         generation_id=st.just("abc"),
         state=st.sampled_from(GenerationState),
         slots=st.lists(SLOTS, max_size=4).map(tuple),
+        inputs=st.lists(INPUTS, max_size=3).map(tuple),
+        hint=st.booleans(),
+        account=_optional("7f", "a0"),
         failure=st.none() | FAILURES,
         service=_optional("flux-pro", "stable-diffusion"),
         params=PARAMS,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, lose_link, release_links
+from archiver.lifecycle import archive, lose, lose_link, release_links, stop_asking
 from archiver.links import url_sha256
 from archiver.models import Failure, Generation, Origin
 from tests.archiver.heard import FAILURES, HEARINGS, URLS, Hearing, asset, hear
@@ -31,11 +31,23 @@ class Released(NamedTuple):
     """The operator mended something."""
 
 
-Outcome = Lost | Stored | Released
+class Asked(NamedTuple):
+    """The provider was asked and had no other link."""
+
+
+class GivenUp(NamedTuple):
+    """No end was heard of in a day."""
+
+    failure: Failure
+
+
+Outcome = Lost | Stored | Released | Asked | GivenUp
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Lost, slot=st.integers(0, 3), url=URLS.filter(bool), failure=FAILURES),
     st.builds(Stored, slot=st.integers(0, 3), origin=st.sampled_from(Origin)),
     st.just(Released()),
+    st.just(Asked()),
+    st.builds(GivenUp, failure=FAILURES),
 )
 Event = Hearing | Outcome
 HISTORIES: st.SearchStrategy[list[Event]] = st.lists(HEARINGS | OUTCOMES, max_size=6)
@@ -53,12 +65,18 @@ def happen(known: Generation, *events: Event) -> Generation:
                 known = archive(known, index, asset(origin))
             case Released():
                 known = release_links(known)
+            case Asked():
+                known = stop_asking(known)
+            case GivenUp(failure):
+                known = lose(known, failure)
     return known
 
 
 def possible(outcome: Outcome, known: Generation) -> bool:
     """Whether there is a slot, and a link of it, to which this can happen."""
-    if isinstance(outcome, Released):
+    if isinstance(outcome, Asked):
+        return False  # what it says is of the slots and links that were known when it was asked
+    if not isinstance(outcome, Lost | Stored):
         return True
     slot = known.slot(outcome.slot)
     if isinstance(outcome, Stored) or slot is None:

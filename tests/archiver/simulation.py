@@ -21,20 +21,19 @@ from archiver.capture import Capture
 from archiver.catalog import Tables
 from archiver.errors import FetchError, LeaseLostError
 from archiver.ledger import keep
-from archiver.lifecycle import merge
 from archiver.links import url_sha256
+from archiver.merging import merge
 from archiver.models import (
     Asset,
     DeliveryRef,
     Fault,
     GenerationParams,
     GenerationState,
-    Job,
-    JobKind,
     Observation,
     Origin,
     SlotObservation,
 )
+from archiver.work import Job, JobKind
 from tests.clocks import NOON
 
 LEASE_SECONDS = 30.0

@@ -25,10 +25,11 @@ from archiver.catalog.jobs import JobRow
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import LeaseLostError
 from archiver.ledger import keep
-from archiver.lifecycle import archive, release_links
+from archiver.lifecycle import archive, release_links, stop_asking
 from archiver.links import url_sha256
-from archiver.models import Generation, Job, JobKind, JobState, Slot, WantedJob
+from archiver.models import Generation, Slot
 from archiver.store import Store
+from archiver.work import Job, JobKind, JobState, WantedJob
 from archiver.worker import Bench, Settled, Worker
 from tests.archiver.generated import URL_DIES_AT, joined, linked, succeeded
 from tests.archiver.heard import asset
@@ -102,6 +103,18 @@ class Capturing:
     async def slot(self) -> Slot:
         (slot,) = (await self.generation()).slots
         return slot
+
+    async def given_up(self) -> Slot:
+        """How it stands once its provider was asked and had no other link."""
+
+        def work(tables: Tables) -> None:
+            before = tables.generations.load("doitong", "1")
+            assert before is not None
+            keep(tables, before, stop_asking(before), now=self.clock())
+
+        assert (await self.slot()).state in ("expected", "dead")
+        await self.catalog.write(work)
+        return await self.slot()
 
     async def held(self) -> list[int]:
         """The archive numbers that wait for the operator."""
@@ -261,7 +274,7 @@ async def test_patience_has_an_end(capturing: Capturing, trouble: str) -> None:
     assert (await capturing.fetch()).outcome == "retry"
     capturing.clock.advance(seconds=PATIENCE_SECONDS)
     assert (await capturing.fetch()).outcome == "lost"
-    slot = await capturing.slot()
+    slot = await capturing.given_up()
     assert (await capturing.job()).state == "discarded"
     assert (slot.state, slot.reason.partition(":")[0]) == ("held", "no renderer")
     assert reason in slot.reason
@@ -296,7 +309,7 @@ async def test_what_may_pass_is_tried_until_the_link_dies(
     assert last_call <= URL_DIES_AT
     capturing.clock.advance(hours=1)
     assert (await capturing.fetch()).outcome == "expired"
-    slot = await capturing.slot()
+    slot = await capturing.given_up()
     (link,) = slot.links
     assert slot.state == "dead"
     assert link.failure is not None
@@ -320,7 +333,7 @@ async def test_what_cannot_pass_is_final(
     capturing.origin.answers["/1.png"] = script
     await capturing.heard(prompt="a cat")
     assert (await capturing.fetch()).outcome == "lost"
-    slot = await capturing.slot()
+    slot = await capturing.given_up()
     (link,) = slot.links
     assert link.failure is not None
     assert link.failure.code == code
@@ -341,7 +354,7 @@ async def test_a_link_that_cannot_be_revealed_is_gone(capturing: Capturing) -> N
     await capturing.heard()
     capturing.urls.clear()
     assert (await capturing.fetch()).outcome == "lost"
-    assert "no longer there" in (await capturing.slot()).reason
+    assert "no longer there" in (await capturing.given_up()).reason
     assert capturing.origin.requests == []
 
 
@@ -567,7 +580,7 @@ async def test_a_redelivery_rescues_a_dead_slot(capturing: Capturing) -> None:
     capturing.origin.answers["/1.png"] = answer(410)
     await capturing.heard()
     await capturing.fetch()
-    assert (await capturing.slot()).state == "dead"
+    assert (await capturing.given_up()).state == "dead"
     capturing.origin.answers["/1.png"] = answer(200, PICTURE)
     await capturing.heard(SIGNED_FRESH)
     assert (await capturing.fetch()).outcome == "archived"

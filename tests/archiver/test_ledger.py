@@ -8,15 +8,8 @@ from archiver.catalog import Tables
 from archiver.ledger import keep
 from archiver.lifecycle import archive
 from archiver.links import url_sha256
-from archiver.models import (
-    Generation,
-    GenerationParams,
-    GenerationState,
-    Job,
-    JobKind,
-    JobState,
-    Observation,
-)
+from archiver.models import Generation, GenerationParams, GenerationState, Observation
+from archiver.work import Job, JobKind, JobState
 from tests.archiver.generated import (
     FRESH_URL,
     FRESH_URL_DIES_AT,

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from archiver.lifecycle import (
-    GENERATION_RANK,
-    MAX_SLOTS,
-)
+from archiver.lifecycle import GENERATION_RANK
+from archiver.merging import MAX_SLOTS
 from archiver.models import (
     DeliveryRef,
     GenerationParams,

@@ -12,19 +12,14 @@ from archiver.lifecycle import (
     NO_RENDERER,
     archive,
     leading_link,
+    lose,
     lose_link,
-    plan,
+    stop_asking,
 )
 from archiver.links import url_sha256
-from archiver.models import (
-    Generation,
-    GenerationState,
-    JobKind,
-    JobState,
-    Origin,
-    SlotState,
-    WantedJob,
-)
+from archiver.models import Generation, GenerationState, Origin, SlotState
+from archiver.planning import FIRST_POLL, plan
+from archiver.work import JobKind, JobState, WantedJob
 from tests.archiver.heard import (
     DEAD,
     DELIVERED,
@@ -34,6 +29,7 @@ from tests.archiver.heard import (
     PLAIN_DIGEST,
     PLAIN_URL,
     RECEIVED_AT,
+    RENDERABLE,
     REQUEST,
     SIGNED_URL,
     Hearing,
@@ -103,9 +99,64 @@ class TestPlan:
         assert plan(sealed) == ()
         assert [job.target for job in plan(replace(sealed, revision=2))] == ["2"]
 
-    def test_what_is_awaited_wants_nothing(self) -> None:
-        """No link, no failure, no work."""
-        assert plan(numbered(hear(hearing(GenerationState.RUNNING)))) == ()
+    def test_what_is_awaited_is_asked_about(self) -> None:
+        """Once, and not before it may have come by itself; until its links would be dead."""
+        poll = WantedJob(
+            kind=JobKind.POLL,
+            subject=7,
+            target="end",
+            state=JobState.SCHEDULED,
+            deadline_at=RECEIVED_AT + LINK_LIFETIME,
+            run_at=RECEIVED_AT + FIRST_POLL,
+        )
+
+        assert (poll,) == plan(numbered(hear(hearing(GenerationState.RUNNING))))
+
+    def test_a_hint_is_asked_about_at_once(self) -> None:
+        """And the same hint once; the next one again."""
+        running = hear(hearing(GenerationState.RUNNING))
+        hinted = hear(hearing(GenerationState.RUNNING, hint=True), known=running)
+        later = hearing(
+            GenerationState.RUNNING, hint=True, received_at=RECEIVED_AT + timedelta(hours=1)
+        )
+        (first,), (second,) = plan(numbered(hinted)), plan(numbered(hear(later, known=hinted)))
+
+        assert first.run_at == second.run_at == RECEIVED_AT
+        assert len({"end", first.target, second.target}) == 3
+
+    @pytest.mark.parametrize(
+        ("generation", "polls"),
+        {
+            "delivered": (DELIVERED, 0),
+            "delivered without a link": (hear(hearing(GenerationState.SUCCEEDED)), 1),
+            "and asked": (stop_asking(hear(hearing(GenerationState.SUCCEEDED))), 0),
+            "a lost link": (lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE), 1),
+            "and its provider asked": (
+                stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE)),
+                0,
+            ),
+            "a fresh link lost after that": (
+                lose_link(
+                    hear(
+                        hearing(url=SIGNED_URL),
+                        known=stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE)),
+                    ),
+                    0,
+                    url_sha256(SIGNED_URL),
+                    RENDERABLE,
+                ),
+                1,
+            ),
+            "failed": (hear(failed()), 0),
+            "given up": (lose(hear(hearing(GenerationState.RUNNING)), RENDERABLE), 0),
+            "archived": (archive(DELIVERED, 0, asset()), 0),
+        }.values(),
+    )
+    def test_what_a_slot_lacks_is_asked_for_once(self, generation: Generation, polls: int) -> None:
+        """Once for each link that was lost; and nothing is asked where nothing can come."""
+        jobs = [job for job in plan(numbered(generation)) if job.kind is JobKind.POLL]
+
+        assert len(jobs) == polls
 
     def test_an_original_is_fetched_even_for_a_drawn_slot(self) -> None:
         """What was drawn is a stopgap: a live link of the original is still worth fetching."""

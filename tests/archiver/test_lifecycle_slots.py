@@ -15,9 +15,9 @@ from archiver.lifecycle import (
     Facts,
     archive,
     lose_link,
-    plan,
     release_links,
     settle,
+    stop_asking,
 )
 from archiver.links import url_sha256
 from archiver.models import (
@@ -25,11 +25,12 @@ from archiver.models import (
     FailureClass,
     Generation,
     GenerationState,
-    JobKind,
     Origin,
     SlotObservation,
     SlotState,
 )
+from archiver.planning import plan
+from archiver.work import JobKind
 from tests.archiver.heard import (
     DEAD,
     DELIVERED,
@@ -74,6 +75,11 @@ ROWS: dict[str, tuple[Generation, SlotState, str]] = {
         SlotState.LINKED,
         "",
     ),
+    "its link is lost, and the provider is asked for another": (
+        lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE),
+        SlotState.EXPECTED,
+        "",
+    ),
     "waiting for the provider": (
         hear(hearing(slots=(SlotObservation(index=0, failure=TRANSIENT),))),
         SlotState.EXPECTED,
@@ -91,7 +97,7 @@ ROWS: dict[str, tuple[Generation, SlotState, str]] = {
         ": one terabyte",
     ),
     "no renderer": (
-        lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE),
+        stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE)),
         SlotState.HELD,
         ": 410 Gone",
     ),
@@ -103,8 +109,8 @@ def stands(facts: Facts) -> SlotState:
     """The law once more, in other words."""
     if facts.original or facts.drawn:
         return SlotState.ARCHIVED if facts.original else SlotState.RENDERED
-    if facts.live_link:
-        return SlotState.LINKED
+    if facts.live_link or facts.askable:
+        return SlotState.LINKED if facts.live_link else SlotState.EXPECTED
     match facts.failure_class:
         case None | FailureClass.TRANSIENT:
             return SlotState.EXPECTED
@@ -139,11 +145,12 @@ class TestSlotLaw:
     @pytest.mark.parametrize("failure_class", [None, *FailureClass])
     def test_of_all_facts_the_best_one_rules(self, failure_class: FailureClass | None) -> None:
         """Bytes outrank links, links outrank losses; drawing needs leave and a prompt."""
-        for original, drawn, live_link, drawable in product((False, True), repeat=4):
+        for original, drawn, live_link, askable, drawable in product((False, True), repeat=5):
             facts = Facts(
                 original=original,
                 drawn=drawn,
                 live_link=live_link,
+                askable=askable,
                 failure_class=failure_class,
                 drawable=drawable,
             )

@@ -46,6 +46,18 @@ def test_public_part(url: str, expected: tuple[str, str]) -> None:
     assert public_part(url) == expected
 
 
+@given(
+    st.sampled_from(["http", "https"]),
+    st.text("ab.-09", min_size=1),
+    ANY_TEXT | st.text("a/.:;@?#[]\\% \t\xa0", max_size=6),
+)
+def test_a_plain_url_is_read_like_any_other(scheme: str, host: str, rest: str) -> None:
+    """An empty user takes the long way round, and says the same in the end."""
+    plain, odd = (f"{scheme}://{user}{host}/{rest}" for user in ("", "@"))
+
+    assert public_part(plain) == public_part(odd)
+
+
 @given(ANY_TEXT)
 def test_public_part_is_total(url: str) -> None:
     """No text raises, and none gets a query or a fragment through."""

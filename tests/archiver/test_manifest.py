@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, lose_link
+from archiver.lifecycle import archive, lose_link, stop_asking
 from archiver.links import url_sha256
 from archiver.manifest import describe, render
 from archiver.models import (
@@ -36,6 +36,7 @@ WEBHOOK = hearing(
     slots=(SlotObservation(index=0, url=URL), SlotObservation(index=1, failure=BROKEN)),
     failure=BROKEN,
     service="flux-pro",
+    account="7f",
     params=GenerationParams(prompt="灯塔", width=512),
     track_id="t1",
     cost=12.5,
@@ -46,6 +47,7 @@ WRITTEN = {
     "format": "holdfast-manifest-1",
     "provider": "doitong",
     "id": "abc",
+    "account": "7f",
     "revision": 1,
     "state": "partial",
     "failure": {"class": "renderable", "code": "500", "message": "broken"},
@@ -61,6 +63,7 @@ WRITTEN = {
         {
             "number": 100,
             "index": 0,
+            "role": "",
             "state": "archived",
             "reason": "the provider's picture is in the bucket",
             "failure": None,
@@ -90,6 +93,7 @@ WRITTEN = {
         {
             "number": 101,
             "index": 1,
+            "role": "",
             "state": "held",
             "reason": "no renderer: broken",
             "failure": {"class": "renderable", "code": "500", "message": "broken"},
@@ -121,6 +125,8 @@ def test_a_lost_link_says_why() -> None:
     (link,) = slot["links"]
 
     assert link["failure"] == {"class": "renderable", "code": "missing", "message": "404"}
+    assert slot["state"] == "expected"
+    (slot,) = describe(stop_asking(lost))["slots"]
     assert (slot["state"], slot["reason"]) == (
         "dead",
         "lost, and no prompt is known to draw it from: 404",
@@ -142,8 +148,8 @@ def test_everything_known_is_told() -> None:
     told = describe(archive(KNOWN, 0, asset(Origin.FALLBACK)))
     slot: dict[str, Any] = told["slots"][0]
     elsewhere = {
-        Generation: {"key", "sealed_revision"},  # the catalog's own
-        Slot: set(),
+        Generation: {"key", "sealed_revision", "hinted_at"},  # the catalog's own
+        Slot: {"asked"},  # and so is this
         Link: {"host", "heard_in"},  # in its location; in inbox and position
         Asset: set(),
     }

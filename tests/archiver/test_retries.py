@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.models import FailureClass, Fault, Job, JobKind
+from archiver.models import FailureClass, Fault
 from archiver.retries import FAULT_LAW, Final, Retry, after_fault, backoff_seconds
+from archiver.work import Job, JobKind
 from tests.clocks import NOON
 
 PATIENCE_SECONDS = 900.0

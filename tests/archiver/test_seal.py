@@ -17,8 +17,9 @@ from archiver.errors import LeaseLostError
 from archiver.keys import manifest_key
 from archiver.ledger import keep
 from archiver.lifecycle import archive
-from archiver.models import Generation, GenerationParams, Job, JobKind, Origin
+from archiver.models import Generation, GenerationParams, Origin
 from archiver.seal import Seal
+from archiver.work import Job, JobKind
 from tests.archiver.generated import linked
 from tests.archiver.heard import asset
 from tests.clocks import FrozenClock

@@ -144,6 +144,12 @@ def test_tokens_mean_nothing_to_fts5(text: str) -> None:
     assert not re.search(r"\s", tokens.replace(" ", ""))
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_is_cut_as_it_is_beside_another_script(text: str) -> None:
+    """The short way for plain text is no other way."""
+    assert segment(f"{text} 猫").split() == [*segment(text).split(), "猫"]
+
+
 @given(ANY_TEXT)
 def test_segmenting_twice_changes_nothing(text: str) -> None:
     """What is segmented already stays as it is, so an index can be filled from an index."""

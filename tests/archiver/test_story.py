@@ -14,10 +14,11 @@ from archiver import manifest
 from archiver.catalog import Tables
 from archiver.ledger import keep
 from archiver.lifecycle import archive
-from archiver.models import Generation, JobKind, JobState, Origin
+from archiver.models import Generation, Origin
 from archiver.moments import to_text
 from archiver.search import Hit, search
 from archiver.story import generation_story, hit_summary
+from archiver.work import JobKind, JobState
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.catalog.test_deliveries import DELIVERY
 from tests.archiver.generated import URL_DIES_AT, histories, linked
@@ -32,7 +33,7 @@ def told(tables: Tables) -> dict[str, Any]:
     """The story of a generation that was heard of, fetched, archived and asked to be sealed."""
     kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
     assert kept.key is not None
-    tables.deliveries.observed(DELIVERY, kept.key, "succeeded")
+    tables.deliveries.observed([(DELIVERY, kept.key, "succeeded")])
     (job,) = tables.jobs.claim(JobKind.FETCH, limit=1, worker="w", lease_seconds=9, now=NOON)
     tables.jobs.finish(job, JobState.COMPLETED, now=NOON)
     return generation_story(tables, keep(tables, kept, archive(kept, 0, asset()), now=NOON))

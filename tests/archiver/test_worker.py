@@ -16,7 +16,7 @@ from archiver import worker as room
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.jobs import JobRow
 from archiver.errors import CatalogUnavailableError
-from archiver.models import Job, JobKind, JobState, WantedJob
+from archiver.work import Job, JobKind, JobState, WantedJob
 from archiver.worker import Bench, Settle, Settled, Worker
 from tests.archiver.disks import fill_disk, locked
 from tests.clocks import NOON, FrozenClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 from archiver.inbox.sqlite import SqliteInboxReader
 from archiver.models import Delivery
 from archiver.sqlite import open_reader
-from receiver.config import Config, from_tree
-from receiver.roles import receive, web
+from receiver.config import from_tree
+from receiver.roles import gateway, receive, web
 from receiver.roles.process import Orders, Run
+from receiver.settings import Config
 from tests.receiver.wire import PATIENCE_SECONDS, SECRET
 
 
@@ -58,7 +59,8 @@ class Role:
 
 def configuration(folder: Path, **tables: Any) -> Config:
     """A configuration whose files lie in `folder`; `tables` overlay it."""
-    listen = {"public": "127.0.0.1:0", "private": "127.0.0.1:0", **tables.pop("listen", {})}
+    anywhere = dict.fromkeys(("public", "private", "gateway"), "127.0.0.1:0")
+    listen = {**anywhere, **tables.pop("listen", {})}
     return from_tree(
         {
             "listen": listen,
@@ -71,9 +73,11 @@ def configuration(folder: Path, **tables: Any) -> Config:
 
 
 @asynccontextmanager
-async def receiving(folder: Path, **listen: Any) -> AsyncIterator[Role]:
-    """The role `receive`."""
-    config = configuration(folder, listen=listen)
+async def receiving(
+    folder: Path, tables: Mapping[str, Any] | None = None, /, **listen: Any
+) -> AsyncIterator[Role]:
+    """The role `receive`; `tables` are of the configuration, beside `listen`."""
+    config = configuration(folder, listen=listen, **(tables or {}))
     async with _running(receive.run, "public", config, "receive.db") as role:
         yield role
 
@@ -82,6 +86,14 @@ async def receiving(folder: Path, **listen: Any) -> AsyncIterator[Role]:
 async def serving(folder: Path, **tables: Any) -> AsyncIterator[Role]:
     """The role `web`."""
     async with _running(web.run, "private", configuration(folder, **tables), "web.db") as role:
+        yield role
+
+
+@asynccontextmanager
+async def passing_on(folder: Path, **tables: Any) -> AsyncIterator[Role]:
+    """The role `gateway`."""
+    config = configuration(folder, **tables)
+    async with _running(gateway.run, "gateway", config, "gateway.db") as role:
         yield role
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from archiver import sqlite
 from archiver.catalog import Catalog
@@ -23,12 +26,15 @@ from archiver.catalog.schema import migrate
 from archiver.errors import CatalogUnavailableError, UnreadableError
 from archiver.inbox import NewDelivery
 from archiver.models import DeliveryRef, GenerationState, Heard, Observation
+from archiver.moments import to_millis
 from archiver.sqlite import open_reader
 from receiver import absorb as room
-from receiver.absorb import Absorb
+from receiver.absorb import MAX_ODD_STATUSES, Absorb, OddStatuses
+from receiver.exchange import Exchange, encode
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS
 from tests.archiver.disks import commits, everything_on_disk, locked
+from tests.archiver.heard import hear, hearing
 from tests.clocks import NOON, FrozenClock
 from tests.receiver.deliveries import FRESH_URL, URL, delivery, record, request, webhook
 
@@ -205,6 +211,23 @@ async def test_several_inboxes_are_absorbed_side_by_side(archive: Archive) -> No
     prompts = archive.rows("SELECT id, params ->> 'prompt', revision FROM generations ORDER BY id")
     assert prompts == [("1", "a cat", 2), ("2", "a dog", 2)]
     assert archive.rows("SELECT position FROM inbox_positions ORDER BY 1") == [(1,), (1,), (2,)]
+
+
+async def test_what_a_batch_says_of_one_generation_is_one_change(archive: Archive) -> None:
+    """However often it is heard of: one revision, numbers in the order of hearing, every story."""
+    unready = webhook("1", None, status="processing")
+    await record(archive.receive, unready, webhook("2"), webhook("1"), request("1", "a cat"))
+    assert await archive.absorb() == 4
+    assert archive.rows(
+        "SELECT id, state, params ->> 'prompt', revision FROM generations ORDER BY key"
+    ) == [("1", "succeeded", "a cat", 1), ("2", "succeeded", None, 1)]
+    assert archive.rows("SELECT position, state FROM observations ORDER BY position") == [
+        (1, "running"),
+        (2, "succeeded"),
+        (3, "succeeded"),
+        (4, "queued"),
+    ]
+    assert archive.rows("SELECT number, prompt FROM texts") == [(1, "a cat"), (2, "")]
 
 
 async def test_a_redelivery_changes_nothing(archive: Archive) -> None:
@@ -417,6 +440,119 @@ async def test_a_replay_that_could_not_be_committed_is_still_asked_for(archive: 
             await absorb.step()
     assert len(archive.rows("SELECT * FROM replays")) == 1
     assert await archive.absorb() == 1
+
+
+# Odd statuses -------------------------------------------------------------------------------------
+
+
+def count_odd(provider: str) -> float:
+    """What the metrics page says; it says so from the beginning."""
+    OddStatuses()
+    counted = REGISTRY.get_sample_value("holdfast_unknown_statuses_total", {"provider": provider})
+    assert counted is not None
+    return counted
+
+
+async def test_a_status_that_nobody_knows_is_counted_and_named_once(archive: Archive) -> None:
+    """It reads as running; words are named by provider, cut short, and open no door."""
+    link, long = "https://cdn.doitong.com/?sig=hush", "x" * 2000
+    words = ("polishing", "processing", "polishing", None, "", link, long)
+    before = [count_odd(name) for name in PROVIDERS]
+    await record(archive.receive, *(webhook(str(n), status=s) for n, s in enumerate(words)))
+    with capture_logs() as lines:
+        assert await archive.absorb() == len(words)
+    assert [count_odd(name) for name in PROVIDERS] == [before[0] + 4, *before[1:]]
+    named = [line["status"] for line in lines if line["event"].startswith("an unknown status")]
+    assert named == ["polishing", "https://cdn.doitong.com/?…", "x" * 40]
+    states = archive.rows("SELECT state FROM generations ORDER BY id")
+    assert [state for (state,) in states] == [
+        *("running", "running", "running"),
+        *("succeeded", "succeeded"),  # without a word, a link is enough
+        *("running", "running"),
+    ]
+
+
+async def test_what_could_not_be_committed_is_not_counted(archive: Archive) -> None:
+    """Once it is absorbed after all, it is counted once."""
+    before = count_odd("doitong")
+    await record(archive.receive, webhook("1", status="polishing"))
+    async with archive.absorbing() as absorb:
+        with locked(archive.path), pytest.raises(CatalogUnavailableError):
+            await absorb.step()
+        assert count_odd("doitong") == before
+        await absorb.step()
+    assert count_odd("doitong") == before + 1
+
+
+def test_no_flood_of_words_fills_the_memory_or_the_log() -> None:
+    """All are counted, but only so many are remembered and named; each provider has its own."""
+    odd, before = OddStatuses(), count_odd("doitong")
+    heard = [observation("1", provider="doitong", odd_status=f"word {n}") for n in range(1000)]
+    with capture_logs() as lines:
+        odd.heard([observation("1", provider="modelslab", odd_status="word 0")])
+        odd.heard(heard)
+        odd.heard(heard)
+    assert count_odd("doitong") == before + 2 * len(heard)
+    assert len(lines) == MAX_ODD_STATUSES
+
+
+def test_an_odd_word_changes_nothing_that_is_known() -> None:
+    """It is for people alone."""
+    assert hear(hearing(odd_status="polishing")) == hear(hearing())
+
+
+# Credit -------------------------------------------------------------------------------------------
+
+
+def refusal(available: float, *, account: str = "7f", **fields: Any) -> NewDelivery:
+    """A submission that Doitong refused, for that account had too few credits."""
+    said = {
+        "code": "INSUFFICIENT_CREDITS",
+        "creditsRequired": 100,
+        "creditsAvailable": available,
+    }
+    exchange = Exchange(
+        method="POST",
+        path="/graphql",
+        request=b'{"query": "mutation { generate { id } }"}',
+        status=402,
+        answer=json.dumps({"errors": [{"message": "no", "extensions": said}]}).encode(),
+        account=account,
+    )
+    return delivery(encode(exchange), heard=fields.pop("heard", Heard.OVERHEARD), **fields)
+
+
+async def test_the_newest_balance_of_each_account_is_kept(archive: Archive) -> None:
+    """In whatever order they are heard, and again; it begins no generation."""
+    hours = [NOON + timedelta(hours=hour) for hour in range(3)]
+    await record(
+        archive.receive,
+        refusal(50, received_at=hours[1]),
+        refusal(80, received_at=hours[0]),
+        refusal(7, account="a0", heard=Heard.POLLED, received_at=hours[0]),
+    )
+    assert await archive.absorb() == 3
+    await archive.ask_replay(2, 1)
+    await archive.absorb()
+    rows = "SELECT account, credits, required, heard_at FROM balances ORDER BY account"
+    assert archive.rows(rows) == [
+        ("7f", 50.0, 100.0, to_millis(hours[1])),
+        ("a0", 7.0, 100.0, to_millis(hours[0])),
+    ]
+    await record(archive.receive, refusal(20, received_at=hours[2]))
+    await archive.absorb()
+    assert archive.rows(rows)[0] == ("7f", 20.0, 100.0, to_millis(hours[2]))
+    assert (archive.ids(), archive.unparsed()) == ([], {})
+
+
+async def test_a_webhook_says_nothing_of_credit(archive: Archive) -> None:
+    """Only what the provider answered to a request does."""
+    extensions = {"code": "INSUFFICIENT_CREDITS", "creditsRequired": 2, "creditsAvailable": 1}
+    refused = webhook("1", None, status="failed", errors=[{"extensions": extensions}])
+    await record(archive.receive, refused)
+    await archive.absorb()
+    assert archive.rows("SELECT failure_code FROM generations") == [("INSUFFICIENT_CREDITS",)]
+    assert archive.rows("SELECT * FROM balances") == []
 
 
 # Running ------------------------------------------------------------------------------------------

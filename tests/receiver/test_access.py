@@ -11,7 +11,7 @@ import pytest
 from archiver.catalog.schema import migrate
 from archiver.errors import ConfigError
 from receiver.access import guard
-from receiver.config import Token
+from receiver.settings import Token
 from tests.receiver.roles_in_process import Role, serving
 from tests.receiver.wire import Answer, ask, head, length
 

@@ -49,7 +49,7 @@ def test_names_decide_and_without_names_the_order(
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        (given(3), "ListenStream="),
+        (given(4), "ListenStream="),
         (given(1, "holdfast.socket"), "FileDescriptorName=public"),
         (given(2, "public:unknown"), "FileDescriptorName=private"),
         (given(2, "public:public"), "with a single ListenStream="),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from archiver.errors import ConfigError
-from receiver.config import Config, from_tree, host_and_port, load
+from receiver.config import from_tree, host_and_port, load
+from receiver.settings import Config
 
 SECRET = "hush-hush"
 

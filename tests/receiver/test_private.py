@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archiver.models import Heard
+from archiver.models import GenerationState, Heard
 from receiver.private import MAX_ID_LENGTH, MAX_REQUEST_BYTES
+from receiver.providers import observations
 from tests.archiver.disks import everything_on_disk
 from tests.receiver.roles_in_process import Role, serving
 from tests.receiver.wire import Answer, ask, connected, head, length, webhook
@@ -84,8 +85,25 @@ async def test_what_is_known_is_not_remembered_twice(role: Role) -> None:
     assert [delivery.path_token for delivery in role.stored()] == ["abc", "abc", "other"]
 
 
+async def test_a_generation_is_watched_whose_request_nobody_has(role: Role) -> None:
+    """An empty body says that it exists; the provider may tell the rest."""
+    assert (await ask(role.port, put("abc", b""))).status == 202
+
+    [seen] = observations(role.stored()[0])
+    assert (seen.generation_id, seen.state) == ("abc", GenerationState.QUEUED)
+
+
+async def test_a_request_is_remembered_without_its_key(role: Role) -> None:
+    """Some providers want it among the parameters, and whoever submitted may pass it on to us."""
+    body = b'{"key": "sk-0123456789", "prompt": "a fox", "negative_prompt": "not sk-0123456789"}'
+    assert (await ask(role.port, put("abc", body, provider="modelslab"))).status == 202
+
+    assert b"a fox" in (role.stored()[0].body or b"")
+    assert b"sk-0123456789" not in everything_on_disk(role.inbox)
+
+
 UNREADABLE = {
-    "nothing": b"",
+    "blanks": b" ",
     "no JSON": b"a red fox",
     "no UTF-8": b'{"prompt": "\xff"}',
     "no object": b"[]",
@@ -105,8 +123,9 @@ async def test_what_cannot_be_understood_is_refused_at_once(role: Role, body: by
 
 async def test_a_provider_that_nobody_knows_is_not_found(role: Role) -> None:
     """404 names those who are known."""
-    answer = await ask(role.port, put("abc", FLAT, provider="modelslab"))
-    assert problem(answer) == (404, "no provider is called 'modelslab'; known: doitong")
+    answer = await ask(role.port, put("abc", FLAT, provider="midjourney"))
+    known = "doitong, modelslab, dashscope"
+    assert problem(answer) == (404, f"no provider is called 'midjourney'; known: {known}")
 
 
 async def test_an_id_is_remembered_up_to_its_longest(role: Role) -> None:

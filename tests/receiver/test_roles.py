@@ -194,7 +194,7 @@ def test_a_place_that_cannot_hold_the_archive_is_said(tmp_path: Path) -> None:
 
 def test_a_role_that_does_not_exist_cannot_be_run(tmp_path: Path) -> None:
     """The sentence names those that do."""
-    with pytest.raises(ConfigError, match="no role is called render; roles: receive, archive, web"):
+    with pytest.raises(ConfigError, match="no role is called render; roles: receive, gateway"):
         Supervisor(configuration(tmp_path), ("receive", "render"))
 
 

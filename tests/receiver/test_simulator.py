@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from receiver.simulator import Simulator, studio, webhooks
+from receiver.simulator import Simulator, deliveries, studio
 
 SECRET = b"whsec practice"
 BEARER = {"Authorization": "Bearer practice"}
@@ -133,13 +133,16 @@ async def test_a_finished_picture_is_announced_in_the_documented_form() -> None:
             assert await answer.read() == picture
         async with practice.client.get(practice.simulator.base_url + "/simulator/report") as answer:
             assert [practice.report_of(generation_id)] == await answer.json()
+        truth = {"sha256": hashlib.sha256(picture).hexdigest(), "downloads": 2}
         assert {
+            "provider": "doitong",
             "id": generation_id,
+            "account": "practice",
             "prompt": "A red fox",
             "faults": [],
             "state": "completed",
-            "sha256": hashlib.sha256(picture).hexdigest(),
-            "downloads": 2,
+            "pictures": [truth],
+            **truth,
             "webhook_attempts": [{"says": "completed", "answered": 202}],
         } == practice.report_of(generation_id)
 
@@ -180,7 +183,7 @@ async def test_a_refused_delivery_is_repeated_until_it_is_taken() -> None:
 
 async def test_a_receiver_that_is_not_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few connection errors the simulator is idle, and says that nobody answered."""
-    monkeypatch.setattr(webhooks, "BACKOFFS_SECONDS", (0, 0, 0))
+    monkeypatch.setattr(deliveries, "BACKOFFS_SECONDS", (0, 0, 0))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with practising() as practice:

@@ -9,9 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from receiver.simulator import FAULTS
+from receiver.simulator import FAULTS as FAULTS_BY_PROVIDER
 from tests.receiver.test_simulator import SECRET, Practice, practising
 
+FAULTS = FAULTS_BY_PROVIDER["doitong"]
 BODY = {
     "query": "mutation { generate(input: {provider: flux, input: {text: fox}}) { id } }",
 }

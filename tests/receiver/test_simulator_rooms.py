@@ -260,9 +260,10 @@ def test_any_prompt_draws_a_picture(prompt: str, width: int, height: int) -> Non
 
 
 def test_a_prompt_always_draws_the_same() -> None:
-    """The same words give the same bytes, other words others."""
+    """The same words and seed give the same bytes, other ones others."""
     assert draw("A red fox", 640, 480) == draw("A red fox", 640, 480)
     assert draw("A red fox", 640, 480) != draw("A grey fox", 640, 480)
+    assert draw("A red fox", 640, 480) != draw("A red fox", 640, 480, 1)
 
 
 def test_pictures_come_in_two_formats() -> None:
@@ -272,7 +273,9 @@ def test_pictures_come_in_two_formats() -> None:
     assert {"JPEG", "PNG"} == formats
 
 
-@pytest.mark.parametrize("room", sorted(HOUSE.glob("*.py")), ids=lambda room: room.name)
+@pytest.mark.parametrize(
+    "room", sorted(HOUSE.rglob("*.py")), ids=lambda room: str(room.relative_to(HOUSE))
+)
 def test_the_house_stands_alone(room: Path) -> None:
     """No room imports holdfast, and none but the clock asks for the time."""
     imported = set()

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archiver.inbox.sqlite import SqliteInboxReader
+from receiver.path_tokens import mint
 from tests.archiver.disks import everything_on_disk
 from tests.receiver.roles_in_process import Role, receiving
 from tests.receiver.wire import (
     CHUNKED,
     LAST_CHUNK,
+    SECRET,
     Answer,
     ask,
     chunked,
@@ -339,6 +341,121 @@ async def test_no_damage_to_the_wire_is_ever_our_fault(
     assert status in (b"2", b"4", b"")
     if status == b"2":
         assert BODY in [it.body for it in hasty_role.stored()]
+
+
+TOKEN = mint(SECRET, b"one")
+TOKENED = {"doitong": {"secrets": {"a": SECRET}}, "modelslab": {"secrets": {"b": SECRET}}}
+
+
+@pytest.fixture
+async def tokened_role(tmp_path: Path) -> AsyncIterator[Role]:
+    """The role `receive` with ModelsLab's door, too."""
+    async with receiving(tmp_path, {"providers": TOKENED}) as running:
+        yield running
+
+
+def to_token(token: str, body: bytes = BODY, *headers: tuple[bytes, bytes]) -> bytes:
+    """A webhook as ModelsLab sends it: the path is all there is to it."""
+    return forged(body, *headers, path=f"/webhooks/modelslab/{token}".encode())
+
+
+async def test_an_unsigned_webhook_is_known_by_its_path(tokened_role: Role) -> None:
+    """It is stored with the nonce of its token; the same body under another is another."""
+    tokens = [TOKEN, TOKEN, TOKEN + "?a=b", mint(SECRET, b"two")]
+    answers = [await ask(tokened_role.port, to_token(token)) for token in tokens]
+    assert [it.status for it in answers] == [202, 200, 200, 202]
+    stored = [(it.source, it.verified_by, it.path_token) for it in tokened_role.stored()]
+    assert stored == [("modelslab", "b", "b25l"), ("modelslab", "b", "dHdv")]
+
+
+WRONG_PATHS = {
+    "a wrong token": (TOKEN[:-1] + "-", 401, "the path's token was made with none of our secrets"),
+    "no token": ("hello", 401, "the path does not end in a token of the form <nonce>.<mac>"),
+    "an escape": (TOKEN.replace(".", "%2e"), 401, None),
+    "an escape that is none": (TOKEN + "%", 401, None),
+    "an escaped zero": (TOKEN + "%00", 401, None),
+    "bytes that are no text": ("%ff%fe." + TOKEN, 401, None),
+    "a path further": ("x/" + TOKEN, 404, None),
+    "an escaped slash": ("x%2F" + TOKEN, 404, None),
+    "nothing": ("", 404, None),
+}
+
+
+@pytest.mark.parametrize(("end", "status", "text"), WRONG_PATHS.values(), ids=WRONG_PATHS)
+async def test_a_path_that_we_did_not_make_opens_nothing(
+    tokened_role: Role, end: str, status: int, text: str | None
+) -> None:
+    """Whatever it holds: 401, or 404 where there is no such place."""
+    answer = await ask(tokened_role.port, to_token(end))
+    assert (answer.status, text or said(answer)[1]) == (status, said(answer)[1])
+    assert tokened_role.stored() == []
+
+
+async def test_a_token_missing_is_a_token_wrong(tokened_role: Role) -> None:
+    """And one too many opens no other door."""
+    answer = await ask(tokened_role.port, forged(BODY, path=b"/webhooks/modelslab"))
+    other = await ask(
+        tokened_role.port,
+        forged(BODY, signature(BODY), path=f"/webhooks/doitong/{TOKEN}".encode()),
+    )
+    assert (answer.status, other.status) == (401, 404)
+
+
+async def test_no_token_that_opens_the_door_reaches_a_file(tokened_role: Role) -> None:
+    """Proxies repeat the path in headers; neither the inbox nor the quarantine keeps it."""
+    wrong = mint("a secret of yesterday", b"one")
+    for token, status in ((TOKEN, 202), (wrong, 401)):
+        repeated = (b"X-Original-URI", f"/webhooks/modelslab/{token}".encode())
+        answer = await ask(tokened_role.port, to_token(token, BODY, repeated, (b"X-A", b"hello")))
+        assert answer.status == status
+    tokened_role.stop.set()
+    await tokened_role.ended()
+    [(_, _, headers, body)] = tokened_role.refused()
+    assert (b"hello" in headers, body) == (True, BODY)
+    for file in (tokened_role.inbox, tokened_role.inbox.with_name("quarantine.db")):
+        written = everything_on_disk(file)
+        assert b"X-Original-URI" in written
+        assert not any(token.partition(".")[2].encode() in written for token in (TOKEN, wrong))
+
+
+DOORS = {
+    "doitong": {"secrets": {"a": SECRET}},
+    "modelslab": {"secrets": {"b": SECRET}},
+    "dashscope": {"events": True, "secrets": {"rule": "token"}},
+}
+PATHS = ["/webhooks/doitong", "/webhooks/modelslab/hello", "/webhooks/dashscope"]
+
+
+@pytest.mark.parametrize("path", [path.encode() for path in PATHS])
+async def test_every_door_has_the_same_guards(tmp_path: Path, path: bytes) -> None:
+    """400, 405, 408, 413, 401 with a copy in the quarantine, 429: whoever is posted to."""
+    tables = {"public_url": "https://hooks.example.org", "providers": DOORS}
+    limits = {"failures_per_minute": 2, "max_body_bytes": 100, "read_seconds": 0.1}
+    async with receiving(tmp_path, tables, **limits) as role:
+        wires = [
+            forged(b"", path=path),
+            head(method=b"GET", path=path),
+            head(length(BODY), path=path),
+            head(length(b"x" * 101), path=path),
+            forged(BODY, path=path),
+        ]
+        answers = [(await ask(role.port, wire)).status for wire in wires]
+        assert answers == [400, 405, 408, 413, 401]
+        guesses = [(await ask(role.port, forged(b"%d" % n, path=path))).status for n in range(5)]
+        assert 429 in guesses
+        role.stop.set()
+        await role.ended()
+        assert BODY in [body for *_, body in role.refused()]
+        assert role.stored() == []
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(end=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=80))
+async def test_no_path_is_ever_our_fault(tokened_role: Role, end: str) -> None:
+    """Whatever a stranger writes where a token should be, the answer is his to mend."""
+    for path in (end, TOKEN + end + "x", end + TOKEN):
+        answer = await ask(tokened_role.port, to_token(path))
+        assert 200 <= answer.status < 500
 
 
 async def test_a_commit_that_fails_is_told_and_mends_by_itself(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.texts import Words
 from archiver.errors import CatalogUnavailableError
 from archiver.sqlite import DATA_FAULTS
 from tests.archiver.disks import commits, fill_disk, locked
@@ -57,7 +58,7 @@ def bind_a_surrogate(tables: Tables) -> None:
 
 
 def break_a_reference(tables: Tables) -> None:
-    tables.texts.put(99, prompt="", neg="", about="")
+    tables.texts.put([Words(number=99, prompt="", neg="", about="")])
 
 
 def fill(tables: Tables) -> None:
@@ -126,6 +127,16 @@ async def test_a_write_that_fails_undoes_itself_alone(
     assert isinstance(bad, error)
     assert await catalog.write(roles) == ["one", "two"]
     assert commits(catalog_path) == before + 1
+
+
+@pytest.mark.parametrize("others", [[], ["one", "two"]])
+async def test_the_first_write_of_a_commit_undoes_itself_too(
+    catalog: Catalog, others: list[str]
+) -> None:
+    """It has no savepoint of its own, whether it is alone or others follow."""
+    works = [beat_then("bad", raise_key_error), *map(beat, others)]
+    assert [KeyError, *others] == await outcomes(catalog, *works)
+    assert await catalog.write(roles) == others
 
 
 async def test_a_full_disk_fails_everyone_and_is_recovered_from(catalog: Catalog) -> None:

@@ -52,9 +52,9 @@ def test_who_spoke_of_a_generation_is_told_oldest_first(tables: Tables, generati
         heard_at = NOON + timedelta(seconds=seconds)
         ref = DeliveryRef(inbox="inbox-a", position=position)
         told = replace(DELIVERY, ref=ref, received_at=heard_at)
-        tables.deliveries.observed(told, generation, state)
-        tables.deliveries.observed(told, generation, "succeeded" if position == 1 else state)
-    tables.deliveries.observed(DELIVERY, other, "failed")
+        tables.deliveries.observed([(told, generation, state)])
+        tables.deliveries.observed([(told, generation, "succeeded" if position == 1 else state)])
+    tables.deliveries.observed([(DELIVERY, other, "failed")])
     story = [(it.ref.position, it.state, it.heard) for it in tables.deliveries.of(generation)]
     pushed = Heard.PUSHED
     assert story == [(2, "queued", pushed), (3, "queued", pushed), (1, "succeeded", pushed)]
@@ -65,7 +65,7 @@ def test_one_delivery_may_speak_of_several_generations(tables: Tables, generatio
     other = tables.generations.save(None, linked("2")).key
     assert other is not None
     for key in (generation, other):
-        tables.deliveries.observed(DELIVERY, key, "succeeded")
+        tables.deliveries.observed([(DELIVERY, key, "succeeded")])
     refs = [[it.ref for it in tables.deliveries.of(key)] for key in (generation, other)]
     assert refs == [[REF], [REF]]
 
@@ -77,7 +77,7 @@ def test_what_was_not_understood_is_counted_until_it_is(tables: Tables, generati
         tables.deliveries.unparsed(DELIVERY, reason)
         counts.append(tables.deliveries.count_unparsed())
     rows = tables.connection.execute("SELECT * FROM unparsed").fetchall()
-    tables.deliveries.observed(DELIVERY, generation, "succeeded")
+    tables.deliveries.observed([(DELIVERY, generation, "succeeded")])
     counts.append(tables.deliveries.count_unparsed())
     assert counts == [0, 1, 1, 0]
     assert rows == [("inbox-a", 7, "doitong", "still not JSON", round(NOON.timestamp() * 1000))]

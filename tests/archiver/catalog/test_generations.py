@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from archiver.catalog import Tables, assets
+from archiver.catalog import Tables, assets, rows
 from archiver.lifecycle import archive, settle
 from archiver.models import Failure, FailureClass, Generation, Origin, Slot
 from tests.archiver.catalog.scratch import scratch
@@ -55,13 +55,14 @@ def test_both_pictures_of_a_slot_are_kept_in_their_order(tables: Tables, first: 
 
 def test_what_has_not_changed_is_not_read_again(tables: Tables) -> None:
     """A known generation is the answer itself until it is saved or sealed by anyone."""
-    known = tables.generations.save(None, replace(linked("1"), revision=1))
+    known = tables.generations.save(None, linked("1"))
+    assert known.revision == 1
     assert tables.generations.refresh(known) is known
     assert known.key is not None
     tables.generations.seal(known.key, 1)
     sealed = tables.generations.refresh(known)
     assert sealed == replace(known, sealed_revision=1)
-    changed = tables.generations.save(sealed, replace(sealed, cost=9.0, revision=2))
+    changed = tables.generations.save(sealed, replace(sealed, cost=9.0))
     assert tables.generations.refresh(known) == tables.generations.refresh(sealed) == changed
 
 
@@ -72,6 +73,16 @@ def test_a_generation_that_nobody_heard_of_is_none(tables: Tables) -> None:
     assert tables.generations.load("modelslab", "1") is None
     assert tables.generations.load_key(99) is None
     assert tables.generations.load_slot(99) is None
+
+
+def test_many_are_loaded_at_once(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are known, by their names, also when they are too many for one statement."""
+    monkeypatch.setattr(rows, "_PORTION", 2)
+    kept = [tables.generations.save(None, linked(generation_id)) for generation_id in "12345"]
+    names = [("doitong", generation_id) for generation_id in "123456"]
+    assert tables.generations.load_all(names) == dict(zip(names, kept, strict=False))
+    assert tables.generations.load_all([("modelslab", "1")]) == {}
+    assert tables.generations.load_all([]) == {}
 
 
 def test_ids_are_told_apart_to_the_letter(tables: Tables) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from archiver.catalog import Tables
 from archiver.catalog.jobs import MAX_CRASHES
 from archiver.errors import LeaseLostError
-from archiver.models import Job, JobKind, JobState, WantedJob
 from archiver.moments import to_millis
+from archiver.work import Job, JobKind, JobState, WantedJob
 from tests.archiver.catalog.scratch import scratch
 from tests.clocks import NOON, FrozenClock
 

@@ -15,7 +15,7 @@ from archiver.sqlite import Connection, open_reader, open_writer
 
 TABLES = {
     "generations", "slots", "links", "assets", "jobs", "texts",
-    "inbox_positions", "observations", "unparsed", "replays", "heartbeats",
+    "inbox_positions", "observations", "unparsed", "replays", "heartbeats", "balances",
 }  # fmt: skip
 
 MIGRATING = """
@@ -120,7 +120,7 @@ def test_two_processes_may_migrate_at_once(path: Path) -> None:
     reader = open_reader(path)
     (applied,) = reader.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()
     reader.close()
-    assert applied == 2
+    assert applied == 4
 
 
 def _folder(path: Path) -> Path:

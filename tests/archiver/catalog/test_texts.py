@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from archiver.catalog import Tables
+from archiver.catalog.texts import Words
 from tests.archiver.generated import linked
+
+
+def words(number: int, prompt: str, *, neg: str = "dog") -> Words:
+    """What one slot is found by."""
+    return Words(number=number, prompt=prompt, neg=neg, about="doitong")
 
 
 @pytest.fixture
@@ -16,7 +22,7 @@ def numbers(tables: Tables) -> list[int]:
         (slot,) = tables.generations.save(None, linked(str(generation_id))).slots
         assert slot.number is not None
         numbers.append(slot.number)
-        tables.texts.put(slot.number, prompt=f"cat n{generation_id}", neg="dog", about="doitong")
+        tables.texts.put([words(slot.number, f"cat n{generation_id}")])
     return numbers
 
 
@@ -40,11 +46,20 @@ def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int])
     def found(match: str) -> list[int]:
         return tables.texts.page(match, before=None, limit=9)
 
-    tables.texts.put(numbers[3], prompt="horse", neg="", about="doitong")
+    tables.texts.put([words(numbers[3], "horse", neg="")])
     assert found("n3") == []
     assert found("horse") == [numbers[3]]
     assert [number for number in numbers[::-1] if number != numbers[3]] == found("cat")
     assert numbers[3] not in found("dog")
+    tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
+
+
+def test_many_are_written_at_once(tables: Tables, numbers: list[int]) -> None:
+    """Some that are new in their words and some that are not; none at all is no error."""
+    tables.texts.put([words(number, f"cat n{number % 2}") for number in numbers])
+    tables.texts.put([])
+    odd = [number for number in reversed(numbers) if number % 2]
+    assert odd == tables.texts.page("n1", before=None, limit=9)
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
@@ -53,7 +68,7 @@ def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int])
     changes = []
     for prompt in ("cat n0", "cat n0", "cat n0 too"):
         before = tables.connection.total_changes
-        tables.texts.put(numbers[0], prompt=prompt, neg="dog", about="doitong")
+        tables.texts.put([words(numbers[0], prompt)])
         changes.append(tables.connection.total_changes - before)
     assert changes[1] == 0  # the first one also writes out what the index held in memory
     assert changes[2] > 0

@@ -22,6 +22,7 @@ from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.schema import migrate
 from archiver.ledger import keep
+from archiver.merging import merge
 from archiver.models import (
     Asset,
     DeliveryRef,
@@ -64,7 +65,7 @@ class Archive:
 
         def absorb(tables: Tables) -> int:
             before = tables.generations.load("doitong", generation_id)
-            after = lifecycle.merge(
+            after = merge(
                 before,
                 observation,
                 heard_in=HEARD_IN,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.errors import UnreadableError
-from archiver.lifecycle import merge
+from archiver.merging import merge
 from archiver.models import DeliveryRef, Generation, Heard, Observation
 from receiver.exchange import Exchange, encode
 from receiver.providers.dashscope import DASHSCOPE

@@ -64,10 +64,18 @@ class TestState:
 
         assert observation.state is state
 
+    @pytest.mark.parametrize("word", [*STATES, None, ""], ids=repr)
+    def test_odd_words(self, word: object) -> None:
+        """A word that nobody knows is told of; one that is missing, or no text, is none."""
+        odd = word if word == "THINKING" else None
+
+        assert task(task_status=word).odd_status == odd
+        assert task(task_status="", status=word).odd_status == odd
+
     def test_unknown_says_nothing_more(self) -> None:
         """It is said of a task too new, too old, and another's: age decides, and nobody has it."""
         assert task(task_status="UNKNOWN") == Observation(
-            provider="dashscope", generation_id=TASK_ID, state=RUNNING
+            provider="dashscope", generation_id=TASK_ID, state=RUNNING, unknown=True
         )
 
     @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ REQUESTS: dict[str, tuple[str | None, str | None]] = {
     "rest-stable-diffusion": ("sd-xl", None),
     "rest-flux-pro": ("flux-pro-1.1", None),
 }
+# The answers are the subject of `test_doitong_exchanges`.
+ANSWERS = ("answer-processing", "answer-completed", "answer-insufficient-credits")
 
 
 class TestDocumented:
@@ -83,7 +85,8 @@ class TestDocumented:
 
     def test_no_sample_lies_unread(self) -> None:
         """Each file of the samples is the subject of a test above."""
-        read = {*REQUESTS, *(f"webhook-{service}" for service in SERVICES)}
+        others = ("webhook", *ANSWERS)
+        read = {*REQUESTS, *(f"{case}-{service}" for case in others for service in SERVICES)}
 
         assert cases("doitong") == sorted(f"doitong/{case}" for case in read)
 
@@ -92,6 +95,7 @@ class TestDocumented:
         assert timedelta(hours=24) == DOITONG.link_lifetime
 
 
+ODD = ("polishing", "almost completed")
 STATES: dict[GenerationState, list[object]] = {
     GenerationState.SUCCEEDED: [
         *("completed", "complete", "succeeded", "success", "done", "ready", "finished"),
@@ -101,7 +105,7 @@ STATES: dict[GenerationState, list[object]] = {
     ],
     GenerationState.RUNNING: [
         *("processing", "pending", "queued", "in_progress", "starting", "running", "created"),
-        *("PROCESSING", "polishing", "almost completed"),
+        *("PROCESSING", *ODD),
     ],
     GenerationState.FAILED: [
         *("failed", "failure", "error", "errored", "rejected", "expired", "timeout", "FAILED"),
@@ -124,6 +128,14 @@ class TestStatus:
         assert observation.state is state
         assert observation.slots == (SlotObservation(index=0, url=URL),)
         assert (observation.failure is not None) == (state is GenerationState.FAILED)
+
+    @pytest.mark.parametrize("status", [status for words in STATES.values() for status in words])
+    def test_odd_words(self, status: object) -> None:
+        """A word that nobody knows is told of; one that is missing, or no text, is none."""
+        odd = status if status in ODD else None
+
+        assert webhook(status=status, url=URL).odd_status == odd
+        assert webhook(status=status).odd_status == odd
 
     @pytest.mark.parametrize("status", STATES[GenerationState.SUCCEEDED])
     @pytest.mark.parametrize(

@@ -365,6 +365,7 @@ class TestWebhooks:
                 provider="modelslab",
                 generation_id="302455",
                 state=GenerationState.RUNNING,
+                hint=True,
                 slots=tuple(SlotObservation(index=index) for index in range(count)),
                 params=GenerationParams(seed=5),
                 track_id="t",

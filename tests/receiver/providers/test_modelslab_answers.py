@@ -10,6 +10,7 @@ from archiver.models import (
     Failure,
     FailureClass,
     GenerationState,
+    Observation,
     SlotObservation,
 )
 from tests.receiver.providers.modelslab_bodies import (
@@ -21,6 +22,7 @@ from tests.receiver.providers.modelslab_bodies import (
     answered,
     exchanged,
     fetched,
+    pushed,
     submitted,
 )
 
@@ -193,7 +195,6 @@ class TestStatus:
             (200, {"status": "error", "message": "Rate limit exceeded"}),
             (200, {"status": "error", "message": "Invalid API key"}),
             (200, {"status": "error", "message": {"key": ["The key field is required."]}}),
-            (200, {"status": "error", "message": "Request not found"}),
             (401, {"status": "error", "message": "boom"}),
             (402, {"status": "error", "message": "boom"}),
             (404, {"message": "The route could not be found."}),
@@ -205,6 +206,60 @@ class TestStatus:
     def test_trouble_of_the_asking(self, http: int, says: dict[str, object]) -> None:
         """It is no news of the generation: the next poll will know more."""
         assert fetched(http=http, **says) == ()
+
+    @pytest.mark.parametrize(
+        ("http", "says"),
+        [
+            (200, {"status": "error", "message": "Request not found"}),
+            (200, {"status": "error", "message": "Request ID does not exist."}),
+            (200, {"status": "error", "messege": "Invalid request id"}),
+            (200, {"status": "error", "message": "invalid request_id"}),
+            (200, {"status": "failed", "id": "", "message": "No such request", "output": ""}),
+            (400, {"status": "error", "message": {"request_id": ["The selected id is invalid."]}}),
+            (404, {"status": "error", "message": "boom"}),
+            (404, {}),
+        ],
+    )
+    def test_unknown(self, http: int, says: dict[str, object]) -> None:
+        """Purged, not yet there, or another's: no news of the generation but that."""
+        assert fetched(http=http, **says) == (
+            Observation(
+                provider="modelslab",
+                generation_id="302455",
+                state=GenerationState.RUNNING,
+                unknown=True,
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("http", "says"),
+        [
+            (200, {"status": "failed", "message": "Model id not found"}),
+            (200, {"status": "error", "message": "Model not found: invalid_model_name"}),
+            (
+                200,
+                {"status": "error", "message": {"model_id": ["The selected model id is invalid"]}},
+            ),
+            (200, {"status": "failed", "message": "init_image not found"}),
+            (404, {"status": "error", "message": "API key not found"}),
+            (404, {"message": "The route api/v6/fetch could not be found."}),
+            (404, {"status": "processing", "message": "Request not found"}),
+            (404, {"status": "failed", "message": "Try again"}),
+            (404, {"status": "success", "output": [URL]}),
+            (500, {"status": "error", "message": "Request not found"}),
+            (429, {"status": "error", "message": "No such request"}),
+        ],
+    )
+    def test_not_unknown(self, http: int, says: dict[str, object]) -> None:
+        """What is said of the model, of the address or by a server in trouble is something else."""
+        assert not any(seen.unknown for seen in fetched(http=http, **says))
+
+    def test_unknown_by_whose_id(self) -> None:
+        """Without an id nothing is unknown; in a submission, nothing either."""
+        says = {"status": "error", "message": "Request not found", "id": 302455}
+
+        assert exchanged("/api/v6/images/fetch", says) == ()
+        assert not any(seen.unknown for seen in exchanged(SUBMIT, {**says, "output": ""}))
 
     def test_an_error_of_a_submission(self) -> None:
         """With an id it is the generation's own end, and a passing trouble may be drawn."""
@@ -295,3 +350,27 @@ class TestFailure:
         assert found is not None
         assert "secret" not in repr(found)
         assert len(answered(status="failed", message="m" * 10**6).failure.message) == 500
+
+
+class TestOddStatus:
+    """Words for the state that no page and no client has told us of."""
+
+    @pytest.mark.parametrize(
+        ("status", "odd"),
+        [
+            *(("success", None), ("Succeeded", None), ("completed", None)),
+            *(("processing", None), (" queued\n", None), ("pending", None), ("running", None)),
+            *(("failed", None), ("ERROR", None)),
+            *((None, None), ("", None), (" ", None), (7, None), ([], None)),
+            *(("polishing", "polishing"), (" Almost done ", "almost done")),
+        ],
+    )
+    def test_words(self, status: object, odd: str | None) -> None:
+        """They are told of, wherever they stand, and mean that it is under way."""
+        said = {"id": 302455, "status": status, "output": [], "message": "boom"}
+        observations = (submitted(said), answered(**said), *pushed(said))
+
+        assert [observation.odd_status for observation in observations] == [odd] * 3
+        if odd is not None:
+            states = {observation.state for observation in observations}
+            assert states == {GenerationState.RUNNING}

@@ -8,7 +8,10 @@ import pytest
 
 from archiver.errors import UnreadableError
 from archiver.models import Delivery, DeliveryRef, Heard
+from receiver.exchange import Exchange, encode
 from receiver.providers import PROVIDERS, observations
+from receiver.providers.balances import balance
+from receiver.providers.base import Balance
 from tests.clocks import NOON
 from tests.receiver.providers.samples import sample
 
@@ -36,7 +39,9 @@ def delivery(
 
 def test_each_provider_stands_under_its_own_name() -> None:
     """The name in the table is the one in its observations."""
-    assert {name: provider.name for name, provider in PROVIDERS.items()} == {"doitong": "doitong"}
+    names = [provider.name for provider in PROVIDERS.values()]
+
+    assert names == list(PROVIDERS) == ["doitong", "modelslab", "dashscope"]
 
 
 def test_a_webhook_is_decoded_before_it_is_parsed() -> None:
@@ -58,6 +63,17 @@ def test_a_remembered_request_is_of_the_generation_in_its_path() -> None:
     assert observation.generation_id == "hello"
 
 
+@pytest.mark.parametrize("heard", [Heard.POLLED, Heard.OVERHEARD])
+@pytest.mark.parametrize(("account", "expected"), [("5f2c", "5f2c"), ("", None)])
+def test_an_exchange_is_of_an_account(heard: Heard, account: str, expected: str | None) -> None:
+    """Whose key it was goes with all that the exchange says; none where it had no key."""
+    answer = b'{"data": [{"task_id": "a", "status": "RUNNING"}, {"task_id": "b"}]}'
+    said = Exchange(method="GET", path="/tasks", status=200, answer=answer, account=account)
+    heard_of = observations(delivery(encode(said), source="dashscope", heard=heard))
+
+    assert [observation.account for observation in heard_of] == [expected, expected]
+
+
 @pytest.mark.parametrize(
     ("unreadable", "reason"),
     [
@@ -72,3 +88,21 @@ def test_what_cannot_be_read_says_why(unreadable: Delivery, reason: str) -> None
     """The delivery is set aside with this sentence."""
     with pytest.raises(UnreadableError, match=reason):
         observations(unreadable)
+
+
+@pytest.mark.parametrize("heard", Heard)
+@pytest.mark.parametrize("account", ["7f", ""])
+def test_an_exchange_tells_of_credit(heard: Heard, account: str) -> None:
+    """A balance is its account's; what came in any other way is not even looked at."""
+    _, answer = sample("doitong/answer-insufficient-credits-flux-pro")
+    refused = Exchange(method="POST", path="/graphql", status=402, answer=answer, account=account)
+    told = Balance(required=100.0, available=50.0, account=account)
+    is_exchange = heard in (Heard.POLLED, Heard.OVERHEARD)
+
+    assert balance(delivery(encode(refused), heard=heard)) == (told if is_exchange else None)
+
+
+@pytest.mark.parametrize("source", ["modelslab", "dashscope", "midjourney"])
+def test_who_refuses_in_words_tells_of_no_credit(source: str) -> None:
+    """Only Doitong says in numbers what is left."""
+    assert balance(delivery(b"", source=source, heard=Heard.OVERHEARD)) is None

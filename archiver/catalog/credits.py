@@ -1,0 +1,105 @@
+"""The table `balances`, and what generations have cost: all that is known of credit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+_DAY_MILLIS = timedelta(days=1) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountBalance:
+    """The credits that an account had when they were too few, and those that were required.
+
+    `account` is the keyed fingerprint of the API key, empty where none was shown.
+    """
+
+    provider: str
+    account: str
+    credits: float
+    required: float
+    heard_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credit:
+    """An account's last known balance, and the generations first heard of since.
+
+    `spent` is what they cost, as far as the provider has said.
+    """
+
+    balance: AccountBalance
+    begun: int
+    spent: float
+
+
+class Credits:
+    """Balances and costs, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, balance: AccountBalance) -> None:
+        """Notes a balance unless a later one is known; of one moment the lower counts."""
+        self._connection.execute(
+            "INSERT INTO balances VALUES (?,?,?,?,?) ON CONFLICT (provider, account) DO UPDATE"
+            " SET credits = excluded.credits, required = excluded.required,"
+            " heard_at = excluded.heard_at"
+            " WHERE (excluded.heard_at, balances.credits, balances.required)"
+            " > (balances.heard_at, excluded.credits, excluded.required)",
+            (
+                balance.provider,
+                balance.account,
+                balance.credits,
+                balance.required,
+                to_millis(balance.heard_at),
+            ),
+        )
+
+    def known(self) -> list[Credit]:
+        """How every account stands that a balance is known of."""
+        # Left to right: one walk over the generations, however many accounts there are, and in
+        # the order of the file.
+        rows = self._connection.execute(
+            "SELECT balances.*, ifnull(begun, 0), ifnull(spent, 0.0) FROM balances LEFT JOIN ("
+            " SELECT known.provider, known.account, count(*) AS begun, total(cost) AS spent"
+            " FROM generations NOT INDEXED CROSS JOIN balances AS known"
+            " ON known.heard_at < generations.first_heard_at"
+            " AND known.provider = generations.provider"
+            " AND known.account = ifnull(generations.account, '') GROUP BY 1, 2"
+            ") USING (provider, account) ORDER BY provider, account"
+        )
+        return [
+            Credit(
+                balance=AccountBalance(
+                    provider=provider,
+                    account=account,
+                    credits=credits_,
+                    required=required,
+                    heard_at=from_millis(heard_at),
+                ),
+                begun=begun,
+                spent=spent,
+            )
+            for provider, account, credits_, required, heard_at, begun, spent in rows
+        ]
+
+    def spent_by_day(self, since: datetime) -> dict[tuple[str, date], float]:
+        """What the generations of each (provider, day in UTC) cost that were first heard of then.
+
+        Only those count of which the provider has said it.
+        """
+        rows = self._connection.execute(
+            f"SELECT provider, first_heard_at / {_DAY_MILLIS}, sum(cost)"
+            " FROM generations NOT INDEXED"  # in the order of the file
+            " WHERE first_heard_at >= ? AND cost IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
+            (to_millis(since),),
+        )
+        return {
+            (provider, from_millis(day * _DAY_MILLIS).date()): spent
+            for provider, day, spent in rows
+        }

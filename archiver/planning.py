@@ -1,0 +1,85 @@
+"""The work that follows from what is known: a table of wishes, made anew after each change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from archiver.lifecycle import NO_RENDERER, SETTLED, has_ended, leading_link, loss
+from archiver.models import FailureClass, Generation, Slot, SlotState
+from archiver.moments import to_millis
+from archiver.work import JobKind, JobState, WantedJob
+
+# What is pushed or overheard mostly comes by itself sooner than this.
+FIRST_POLL = timedelta(seconds=5)
+# Whoever was heard of first is asked about first; a day is what providers promise of links.
+_LIFETIME = timedelta(hours=24)
+
+
+def plan(generation: Generation) -> tuple[WantedJob, ...]:
+    """All the work a generation still wants; it must have been given its numbers.
+
+    Wanting is idempotent: the same facts want the same jobs with the same targets.
+    """
+    assert generation.key is not None
+    jobs = [job for slot in generation.slots for job in _plan_slot(generation, slot)]
+    jobs += _plan_poll(generation)
+    settled = any(slot.state in SETTLED for slot in generation.slots)
+    if settled and generation.sealed_revision < generation.revision:
+        target = str(generation.revision)
+        jobs.append(WantedJob(kind=JobKind.SEAL, subject=generation.key, target=target))
+    return tuple(jobs)
+
+
+def _plan_slot(generation: Generation, slot: Slot) -> tuple[WantedJob, ...]:
+    assert slot.number is not None
+    best = leading_link(slot)
+    if best is not None and slot.state in (SlotState.LINKED, SlotState.RENDERED):
+        fetch = WantedJob(
+            kind=JobKind.FETCH,
+            subject=slot.number,
+            target=best.url_sha256.hex(),
+            host=best.host,
+            deadline_at=best.expires_at,
+        )
+        return (fetch,)
+    failure = loss(generation, slot)
+    drawable = failure is not None and failure.failure_class is FailureClass.RENDERABLE
+    if slot.state is SlotState.HELD and drawable:
+        render = WantedJob(
+            kind=JobKind.RENDER,
+            subject=slot.number,
+            target="",
+            state=JobState.HELD,
+            reason=NO_RENDERER,
+        )
+        return (render,)
+    return ()
+
+
+def _plan_poll(generation: Generation) -> tuple[WantedJob, ...]:
+    """One question, wherever nobody may tell us unasked what a slot still lacks."""
+    if has_ended(generation) and not any(map(_may_be_linked, generation.slots)):
+        return ()
+    assert generation.key is not None
+    target, run_at = "end", generation.first_heard_at + FIRST_POLL
+    if has_ended(generation):
+        links = sum(len(slot.links) for slot in generation.slots)
+        target, run_at = f"link beyond {links}", generation.first_heard_at
+    elif generation.hinted_at is not None:
+        target = f"end hinted at {to_millis(generation.hinted_at)}"
+        run_at = generation.first_heard_at
+    poll = WantedJob(
+        kind=JobKind.POLL,
+        subject=generation.key,
+        target=target,
+        state=JobState.SCHEDULED,
+        deadline_at=generation.first_heard_at + _LIFETIME,
+        run_at=run_at,
+    )
+    return (poll,)
+
+
+def _may_be_linked(slot: Slot) -> bool:
+    """Whether a slot waits for a link, and its provider was not asked since the last was lost."""
+    waits = slot.state is SlotState.EXPECTED and not slot.role
+    return waits and slot.asked <= len(slot.links)

@@ -1,0 +1,62 @@
+"""Our own units of work: what is wanted, and what is claimed; values, like the nouns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """The units of our own work."""
+
+    FETCH = "fetch"
+    POLL = "poll"
+    SEAL = "seal"
+    RENDER = "render"
+
+
+class JobState(StrEnum):
+    """Where a job stands, in the words of Oban and River."""
+
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One claimed unit of work: who holds it is proved by `fence`, not by who says so."""
+
+    id: int
+    kind: JobKind
+    subject: int
+    target: str
+    host: str
+    deadline_at: datetime | None
+    attempts: int
+    first_attempt_at: datetime
+    fence: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WantedJob:
+    """Work that `planning.plan` wants done.
+
+    One job row exists per (kind, subject); `target` names the very thing to do, so wanting the
+    same again changes nothing and wanting something else re-arms the row. `run_at` is the earliest
+    moment for it, None for at once.
+    """
+
+    kind: JobKind
+    subject: int
+    target: str
+    state: JobState = JobState.AVAILABLE
+    reason: str = ""
+    host: str = ""
+    deadline_at: datetime | None = None
+    run_at: datetime | None = None

@@ -1,0 +1,123 @@
+"""The ways of Doitong's API, by `doitong-stable-diffusion` and `doitong-flux-pro`.
+
+One address of GraphQL for everything, and one of REST for submissions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from archiver.errors import UnreadableError
+from archiver.models import Generation
+from receiver.exchange import Request
+from receiver.providers import requests
+from receiver.providers.base import Concern
+from receiver.providers.doitong_graphql import Operation, read_batch, read_operation
+from receiver.providers.raw_json import RawObject, raw, read_raw, with_text, write
+from receiver.providers.values import as_list, as_mapping, read_document
+from receiver.settings import Api
+from receiver.settings import Doitong as Settings
+
+# "Unknown type" and the like have the code, too; without one the words are those of graphql-js.
+_SENSELESS = re.compile(r"cannot query field|unknown argument|GRAPHQL_VALIDATION_FAILED", re.I)
+
+_WEBHOOK = "webhookUrl"
+
+
+def is_graphql(path: str) -> bool:
+    """ "API endpoints": `/graphql`, whatever stands before it."""
+    return path.partition("?")[0].rstrip("/").endswith("/graphql")
+
+
+def is_rest(path: str) -> bool:
+    """ "API endpoints": `/v1/text_to_image`, whatever stands before it."""
+    return path.partition("?")[0].rstrip("/").endswith("/v1/text_to_image")
+
+
+def concern(method: str, path: str) -> Concern | None:
+    """See `base.Provider.concern`: a path of GraphQL does not tell mutations from queries."""
+    known = method.upper() == "POST" and (is_graphql(path) or is_rest(path))
+    return Concern.SUBMISSION if known else None
+
+
+def api_key(request: Request) -> str | None:
+    """See `base.Provider.api_key`: "Authentication" shows one header for each of the APIs."""
+    return requests.bearer(request) or requests.header_key(request)
+
+
+def with_webhook(request: Request, url: str) -> Request | None:
+    """See `base.Provider.with_webhook`: `webhookUrl` beside the prompt, by "Parameters".
+
+    That table is of the flat form, so of `generateImage` and REST; in `generate`, which nests what
+    it asks for, no place for it is known.
+    """
+    fields = read_raw(request.body) if requests.is_plain(request) else None
+    if fields is None:
+        return None
+    if is_rest(request.path):
+        asking = with_text(fields, _WEBHOOK, url)
+    else:
+        asking = _with_webhook_variable(fields, next(iter(read_batch(request.body)), {}), url)
+    return None if asking is None else requests.with_body(request, write(asking))
+
+
+def ask(generation: Generation, api_key: str, settings: Api) -> Request | None:
+    """See `base.Provider.ask`: no document shows a status query, so the operator's is asked."""
+    query = settings.status_query.strip() if isinstance(settings, Settings) else ""
+    if not query:
+        return None
+    question = {"query": query, "variables": {"id": generation.id}}
+    return Request(
+        method="POST",
+        path="/graphql",
+        headers=(("Authorization", f"Bearer {api_key}"), requests.JSON_TYPE),
+        body=msgspec.json.encode(question),
+    )
+
+
+def is_senseless(answer: bytes) -> bool:
+    """See `base.Provider.is_senseless`."""
+    try:
+        errors = as_list(read_document(answer).get("errors"))
+    except UnreadableError:
+        return False
+    said = (
+        f"{error.get('message')} {as_mapping(error.get('extensions')).get('code')}"
+        for error in map(as_mapping, errors)
+    )
+    return any(_SENSELESS.search(words) for words in said)
+
+
+class _Variable(str):
+    """A variable's name in the place of its value."""
+
+
+def _with_webhook_variable(
+    fields: RawObject, document: Mapping[str, Any], url: str
+) -> RawObject | None:
+    """By the variables alone, so that the query goes on as it was written."""
+    variables = read_raw(fields.get("variables"))
+    if variables is None:
+        return None
+    names = _image_inputs(read_operation(document, {name: _Variable(name) for name in variables}))
+    for name in names:
+        given = read_raw(variables.get(name))
+        asking = None if given is None else with_text(given, _WEBHOOK, url)
+        if asking is None:
+            return None
+        variables[name] = raw(asking)
+    return {**fields, "variables": raw(variables)} if names else None
+
+
+def _image_inputs(operation: Operation | None) -> set[_Variable]:
+    """The variables that are the input of `generateImage`, if nothing else is to be done."""
+    if operation is None or operation.kind != "mutation":
+        return set()
+    names = [field.arguments.get("input") for field in operation.fields]
+    found = {name for name in names if isinstance(name, _Variable)}
+    images = all(field.name == "generateImage" for field in operation.fields)
+    return found if images and all(isinstance(name, _Variable) for name in names) else set()
