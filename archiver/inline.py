@@ -17,8 +17,8 @@ from archiver.models import Fault
 _SCHEME = "data:"
 # No picture's or video's first bytes are all of this alphabet for so long.
 _SNIFFED_BYTES = 64
-_ALPHABET = re.compile(rb"[A-Za-z0-9+/=\s]*")
-_PREFIX = re.compile(rb"\s*data:[\w/+.-]*;base64,", re.IGNORECASE)
+_ALPHABET = re.compile(rb"[A-Za-z0-9+/= \t\r\n]*")
+_PREFIX = re.compile(rb"[ \t\r\n]*data:[\w/+.;=-]*;base64,", re.IGNORECASE)
 _SPACES = b" \t\r\n"
 
 
@@ -32,11 +32,12 @@ async def unpacked(url: str) -> AsyncIterator[bytes]:
     head, comma, data = url.partition(",")
     if not comma:
         raise FetchError(Fault.NOT_MEDIA, "the data: URL holds no data")
+    plain = unquote_to_bytes(data.encode("utf-8", "replace"))
     if not head.lower().endswith(";base64"):
-        yield unquote_to_bytes(data)
+        yield plain
         return
     try:
-        yield b64decode(unquote_to_bytes(data))
+        yield b64decode(plain)
     except binascii.Error:
         raise _broken() from None
 
@@ -53,7 +54,7 @@ async def begun(chunks: AsyncIterator[bytes]) -> bytes:
 
 def is_text(first: bytes) -> bool:
     """Whether bytes that begin so are base64 text; what is too short to be a picture is none."""
-    plain = _PREFIX.sub(b"", first, count=1)
+    plain = _PREFIX.sub(b"", first[:_SNIFFED_BYTES], count=1)
     return len(first) >= _SNIFFED_BYTES and _ALPHABET.fullmatch(plain) is not None
 
 
@@ -66,11 +67,14 @@ async def joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 async def decoded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The bytes that the text stands for; raises FetchError NOT_MEDIA where it breaks off."""
-    held = b""
+    held, padded = b"", False
     async for chunk in joined(_PREFIX.sub(b"", first, count=1), rest):
         held += chunk.translate(None, _SPACES)
+        if held and padded:
+            raise _broken()
         whole = len(held) // 4 * 4
         yield _decode(held[:whole])
+        padded = padded or held[:whole].endswith(b"=")
         held = held[whole:]
     if held:
         raise _broken()

@@ -1,6 +1,6 @@
 """Joins: ways of putting two pieces of knowledge together that do not care which came first.
 
-Each is commutative, associative and idempotent, with None as "nothing known"; `lifecycle.merge` is
+Each is commutative, associative and idempotent, with None as "nothing known"; `merging.merge` is
 built of these alone, which is why deliveries may come in any order, late, and twice.
 """
 

@@ -112,6 +112,9 @@ SETTLED = frozenset({SlotState.ARCHIVED, SlotState.RENDERED, SlotState.HELD, Slo
 
 _MAY_BE_BETTER = frozenset({FailureClass.TRANSIENT, FailureClass.RENDERABLE})
 
+# What a provider has yet to speak its last word on.
+UNDER_WAY = frozenset({GenerationState.QUEUED, GenerationState.RUNNING})
+
 _DELIVERED = frozenset({GenerationState.PARTIAL, GenerationState.SUCCEEDED})
 
 # A provider's final word that no picture will come; anything less may still bring one.
@@ -122,7 +125,6 @@ _LOST_FOR = {
         failure_class=FailureClass.DEAD, message="canceled at the provider"
     ),
 }
-
 
 _NEVER_LINKED = Failure(
     failure_class=FailureClass.RENDERABLE, message="the provider gave no link to it"
@@ -138,11 +140,12 @@ def settle(generation: Generation, slots: Iterable[Slot] | None = None) -> Gener
 
 def _settle_slot(generation: Generation, slot: Slot) -> Slot:
     failure = loss(generation, slot)
+    live_link = leading_link(slot) is not None
     facts = Facts(
         original=any(asset.origin is Origin.PROVIDER for asset in slot.assets),
         drawn=any(asset.origin is Origin.FALLBACK for asset in slot.assets),
-        live_link=leading_link(slot) is not None,
-        askable=is_askable(generation, slot),
+        live_link=live_link,
+        askable=not live_link and is_askable(generation, slot),
         failure_class=failure.failure_class if failure else None,
         drawable=bool(generation.params.prompt) and not slot.role,
     )
@@ -186,7 +189,7 @@ def is_askable(generation: Generation, slot: Slot) -> bool:
 
 def has_ended(generation: Generation) -> bool:
     """Whether the provider has had its last word on whether pictures will come."""
-    return generation.state in _LOST_FOR or generation.state in _DELIVERED
+    return generation.state not in UNDER_WAY
 
 
 def stop_asking(generation: Generation) -> Generation:

@@ -103,7 +103,7 @@ def _numbered(inputs: Iterable[InputObservation]) -> Iterator[tuple[int, InputOb
     for seen in inputs:
         name = f"{seen.role} {places[seen.role]}"
         places[seen.role] += 1
-        if places[seen.role] <= MAX_SLOTS:
+        if places.total() <= MAX_SLOTS:
             yield -1 - crc32(name.encode()), seen
 
 

@@ -155,8 +155,11 @@ class Absorb:
             done(tables)
 
         await self._catalog.write(apply)
+        unparsed = sum(1 for one in understood if one.unreadable)
+        for outcome, count in (("unparsed", unparsed), ("understood", len(understood) - unparsed)):
+            if count:
+                ABSORBED.labels(outcome).inc(count)
         for one in understood:
-            ABSORBED.labels("unparsed" if one.unreadable else "understood").inc()
             self._odd_statuses.heard(one.says)
 
     async def _replays(self) -> int:

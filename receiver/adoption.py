@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-import aiohttp
+from datetime import datetime
 
 from archiver.errors import HoldfastError, UnreadableError
 from archiver.inbox import NewDelivery
@@ -22,7 +20,7 @@ from receiver.overheard import overheard
 from receiver.pace import wait_seconds
 from receiver.providers import PROVIDERS, dashscope_list
 from receiver.settings import Api
-from receiver.upstream import Upstream
+from receiver.upstream import Answer, Upstream
 
 # Who can be asked for a list, and by what; the other providers document none.
 LISTS = {"dashscope": dashscope_list}
@@ -71,33 +69,25 @@ class Listing:
 
     async def _page(self, asked: Request) -> tuple[Page, bytes]:
         for _ in range(_TRIES):
-            try:
-                async with self.upstream.send(
-                    self.api.base_url, asked, seconds=_ANSWER_SECONDS
-                ) as response:
-                    body = await response.read()
-            except (aiohttp.ClientError, OSError) as error:
-                raise NotListedError(f"the list broke off ({type(error).__name__})") from None
-            if response.status != 429:
-                return self._read(asked, response, body)
-            wait = wait_seconds(response.headers, self.now())
+            answer = await self.upstream.ask(self.api.base_url, asked, seconds=_ANSWER_SECONDS)
+            if answer.status != 429:
+                return self._read(asked, answer)
+            wait = wait_seconds(answer.headers, self.now())
             await asyncio.sleep(_THROTTLED_SECONDS if wait is None else wait)
         raise NotListedError(f"{self.provider} says that its account asks too often: try later")
 
-    def _read(
-        self, asked: Request, response: aiohttp.ClientResponse, body: bytes
-    ) -> tuple[Page, bytes]:
+    def _read(self, asked: Request, answer: Answer) -> tuple[Page, bytes]:
         exchange = overheard(
             PROVIDERS[self.provider],
             self.accounts,
             asked,
-            status=response.status,
-            headers=response.raw_headers,
-            body=body,
+            status=answer.status,
+            headers=answer.raw_headers,
+            body=answer.body,
         )
-        if response.status != 200:
+        if answer.status != 200:
             raise NotListedError(
-                f"{self.provider} answered {response.status}: see that its key in "
+                f"{self.provider} answered {answer.status}: see that its key in "
                 f"providers.{self.provider}.keys is right and of the region of its base_url"
             )
         encoded = encode(exchange)
@@ -109,20 +99,8 @@ class Listing:
         delivery = NewDelivery(
             source=self.provider,
             heard=Heard.POLLED,
-            path_token="",
             received_at=self.now(),
-            peer="",
             verified_by="adopt",
-            headers=(),
             body=encoded,
         )
         return Page(says=said, delivery=delivery), exchange.answer
-
-
-def span(text: str) -> timedelta:
-    """`24h`, `90m`, `2d` or `30s` as a span of time; raises ValueError."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not (number.isascii() and number.isdigit() and len(number) < 6):
-        raise ValueError(f"{text!r} is no span of time such as 24h, 90m or 2d")
-    return timedelta(**{units[unit]: int(number)})

@@ -1,94 +1,142 @@
-"""What of a request may be kept: everything but the keys, wherever a provider lets them stand."""
+"""What of a request may be kept: everything but the keys, wherever anybody let them stand.
+
+What a body is, its bytes say and not its Content-Type. One that cannot be searched is not kept.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlencode
 
 import msgspec
 
 CUT_OUT = "(cut out)"
 
-# ModelsLab and its like want the key among the parameters.
-_FIELDS = frozenset({"key", "api_key", "apikey", "api-key", "access_key", "secret_key"})
-_FIELD = rb'"(?:' + b"|".join(re.escape(field.encode()) for field in sorted(_FIELDS)) + rb')"'
-_FIELD_NAME = re.compile(_FIELD, re.IGNORECASE)
-_FIELD_IN_TEXT = re.compile(_FIELD + rb'\s*:\s*"(?:[^"\\]|\\.)*("|$)', re.IGNORECASE | re.DOTALL)
+# By letters alone, in one case. ModelsLab and its like want the key among the parameters.
+_FIELDS = frozenset(
+    {
+        *("key", "apikey", "xapikey", "accesskey", "secretkey", "secretaccesskey"),
+        *("accesskeysecret", "authorization", "password", "secret", "token", "accesstoken"),
+        "apitoken",
+    }
+)
+# A body that holds none of these words holds no such field.
+_SUSPICIOUS = re.compile(rb"key|authorization|password|secret|token", re.IGNORECASE)
+# `apiKey: "…"`, as in a GraphQL document.
+_NAMED_IN_TEXT = re.compile(
+    r"""\b(?:(?:x|api|access|secret)[_-]?)*(?:key|password|secret|token)\s*[:=]\s*"[^"]*\"""",
+    re.IGNORECASE,
+)
+_LAST_PART = re.compile(r"([^\[\].]*)[\[\].]*\Z")
+_NO_LETTER = re.compile(r"[^a-z]")
 # A key this short would be found in every text; no provider gives one out.
 _SHORTEST_KEY = 6
+_DEEPEST = 5
+_MOST_FIELDS = 1000
+_BOM = b"\xef\xbb\xbf"
 
 
-def without_keys(body: bytes, content_type: str, api_key: str | None) -> bytes:
-    """A request's or answer's body without API keys, else byte for byte if it held none.
+def without_keys(body: bytes, content_type: str, secrets: Collection[str]) -> bytes:
+    """A request's or answer's body without these secrets, nor any field that is named like one.
 
-    What cannot be searched for keys (`multipart/…` and encoded bodies) is not kept at all.
+    Byte for byte as it was, if it held none; nothing of it, if that cannot be told.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("multipart/"):
+    if not body or content_type.strip().lower().startswith("multipart/"):
         return b""
-    if kind == "application/x-www-form-urlencoded":
-        body = _without_key_in_form(body)
-    elif body.lstrip()[:1] in (b"{", b"["):
-        body = _without_key_in_json(body, api_key)
-    return _without(body, api_key)
+    known = [secret for secret in secrets if len(secret) >= _SHORTEST_KEY]
+    kept = _cut(body.removeprefix(_BOM), known)
+    if kept is None:
+        return b""
+    for secret in known:
+        for form in _forms(secret):
+            kept = kept.replace(form, CUT_OUT.encode())
+    return b"" if any(_hides(kept, secret) for secret in known) else kept
 
 
-def _without_key_in_form(body: bytes) -> bytes:
-    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    if not any(name.lower() in _FIELDS for name, _ in pairs):
+def _cut(body: bytes, secrets: Collection[str]) -> bytes | None:
+    """Without fields that are named like a key; None if it cannot be read."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if "\0" in text:  # UTF-16, in which no search would find anything
+        return None
+    if text.lstrip()[:1] in ("{", "["):
+        return _cut_json(body, secrets)
+    return _cut_form(text, body) if "=" in text else body
+
+
+def _cut_json(body: bytes, secrets: Collection[str]) -> bytes | None:
+    # Without an escape, a word is there or it is not: nearly all bodies are done with here.
+    if b"\\" not in body and not _SUSPICIOUS.search(body):
         return body
-    return urlencode(
-        [(name, CUT_OUT if name.lower() in _FIELDS else value) for name, value in pairs]
-    ).encode()
-
-
-def _without_key_in_json(body: bytes, api_key: str | None) -> bytes:
-    if b"\\" not in body and not _FIELD_NAME.search(body):
-        return body  # as nearly all are: without an escape, a name is there or it is not
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _FIELD_IN_TEXT.sub(rb'"key":"' + CUT_OUT.encode() + b'"', body)
-    cut = [_cut(fields) for fields in _objects(document)]
-    if not any(cut) and b"\\" not in body:
-        return body
-    # An escape may hide a key from a search of the bytes; written anew it cannot.
-    written = msgspec.json.encode(document)
-    return written if any(cut) or _without(written, api_key) != written else body
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    cut = _without_fields(document, 0)
+    # An escape may hide a secret from a search of the bytes; written anew it cannot.
+    written = msgspec.json.encode(cut)
+    shown = any(form in written for secret in secrets for form in _forms(secret))
+    return written if shown or cut != document else body
 
 
-def _objects(document: object) -> Iterator[dict[str, Any]]:
-    """Each object of a document, wherever it stands."""
-    waiting = [document]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting += found.values()
-        elif isinstance(found, list):
-            waiting += found
+def _without_fields(value: Any, depth: int) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: CUT_OUT if it and _is_secret(name) else _without_fields(it, depth)
+            for name, it in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_fields(it, depth) for it in value]
+    return _without_fields_in_text(value, depth) if isinstance(value, str) else value
 
 
-def _cut(fields: dict[str, Any]) -> bool:
-    keys = [name for name in fields if name.lower() in _FIELDS and fields[name]]
-    fields.update(dict.fromkeys(keys, CUT_OUT))
-    return bool(keys)
+def _without_fields_in_text(text: str, depth: int) -> str:
+    """A document in a string, or `apiKey: "…"` anywhere in one."""
+    if text.lstrip()[:1] in ("{", "[") and depth < _DEEPEST:
+        try:
+            document = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            document = None
+        if document is not None:
+            cut = _without_fields(document, depth + 1)
+            return text if cut == document else msgspec.json.encode(cut).decode()
+    return _NAMED_IN_TEXT.sub(CUT_OUT, text) if '"' in text else text
 
 
-def _without(body: bytes, api_key: str | None) -> bytes:
-    """Without the very key, as it is and as JSON, a form or a URL would write it."""
-    if api_key is None or len(api_key) < _SHORTEST_KEY:
-        return body
-    for form in _forms(api_key):
-        body = body.replace(form, CUT_OUT.encode())
-    return body
+def _cut_form(text: str, body: bytes) -> bytes | None:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return None
+    cut = [
+        (name, CUT_OUT if it and _is_secret(name) else _without_fields_in_text(it, 0))
+        for name, it in pairs
+    ]
+    return body if cut == pairs else urlencode(cut).encode()
+
+
+def _is_secret(name: str) -> bool:
+    """By its last part: `data[key]`, `key[]` and `X-Api-Key` are a key as well."""
+    last = _LAST_PART.search(name)
+    return _NO_LETTER.sub("", (last[1] if last else name).lower()) in _FIELDS
 
 
 @lru_cache(maxsize=1024)  # few keys make all the requests
-def _forms(api_key: str) -> frozenset[bytes]:
-    written = msgspec.json.encode(api_key)[1:-1]
-    quoted = (quote(api_key).encode(), quote_plus(api_key).encode())
-    return frozenset({api_key.encode(), written, *quoted})
+def _forms(secret: str) -> frozenset[bytes]:
+    """A secret as it is, and as JSON, a form or a URL would write it."""
+    written = msgspec.json.encode(secret)[1:-1]
+    quoted = (quote(secret).encode(), quote_plus(secret).encode())
+    return frozenset({secret.encode(), written, *quoted})
+
+
+def _hides(body: bytes, secret: str) -> bool:
+    """Whether a secret is still there in some way of writing it that nobody has thought of."""
+    if b"%" not in body and b"\\" not in body and b"+" not in body:
+        return False
+    plain = body.decode("utf-8", "replace")
+    return secret in unquote_plus(plain) or secret in plain.replace("\\", "")

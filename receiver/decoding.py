@@ -22,7 +22,9 @@ def decodable(accepted: Iterable[str]) -> str:
     return ", ".join(kept) or ("identity" if offered else "")
 
 
-def decoded(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+def decoded(
+    headers: Iterable[tuple[bytes, bytes]], body: bytes, *, max_bytes: int = MAX_DECODED_BYTES
+) -> bytes:
     """The body as its sender meant it; raises UnreadableError for any encoding we cannot undo."""
     named = [value for name, value in headers if name.lower() == b"content-encoding"]
     encodings = [
@@ -33,21 +35,21 @@ def decoded(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
     ]
     for encoding in reversed(encodings):
         if encoding != "identity":
-            body = _inflate(encoding, body)
+            body = _inflate(encoding, body, max_bytes)
     return body
 
 
-def _inflate(encoding: str, body: bytes) -> bytes:
+def _inflate(encoding: str, body: bytes, max_bytes: int) -> bytes:
     window = _WINDOWS.get(encoding)
     if window is None:
         raise UnreadableError(f"the content-encoding {encoding!r} is not one we undo")
     inflater = zlib.decompressobj(window)
     try:
-        plain = inflater.decompress(body, MAX_DECODED_BYTES)
+        plain = inflater.decompress(body, max_bytes)
     except zlib.error as error:
         raise UnreadableError(f"the body is not {encoding}: {error}") from error
     if inflater.unconsumed_tail:
-        raise UnreadableError(f"the body inflates beyond {MAX_DECODED_BYTES} bytes")
+        raise UnreadableError(f"the body inflates beyond {max_bytes} bytes")
     if inflater.unused_data:
         raise UnreadableError(f"something follows the {encoding} body")
     if not inflater.eof:

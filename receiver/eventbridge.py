@@ -13,7 +13,7 @@ import re
 from base64 import b64decode
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -139,8 +139,8 @@ def read_certificate(pem: bytes) -> Certificate | None:
         return None
     return Certificate(
         key=_fit_key(certificate),
-        valid_from=valid_from.astimezone(UTC),
-        valid_until=valid_until.astimezone(UTC),
+        valid_from=valid_from,
+        valid_until=valid_until,
     )
 
 

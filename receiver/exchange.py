@@ -28,7 +28,7 @@ class Request:
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was said, less API keys; `path` is the provider's own, with its query.
+    """What was said, less API keys; `path` is the provider's own, without its query.
 
     `account` is a keyed fingerprint of the caller's key, never the key.
     """

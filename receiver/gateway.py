@@ -6,6 +6,7 @@ it submits is durable here before it has the provider's answer in hand; the key 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,9 +27,10 @@ from receiver.exchange import Exchange, Request, encode
 from receiver.healing import Healing
 from receiver.news import News
 from receiver.overheard import overheard
+from receiver.peers import Network, caller
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Concern
-from receiver.reading import gather
+from receiver.reading import bid_go_on, gather
 from receiver.settings import Api
 from receiver.upstream import Upstream, UpstreamError, end_to_end
 
@@ -37,6 +39,9 @@ RETRY_AFTER_SECONDS = 5
 # An answer beyond this passes through unheard; pictures as text are the largest there are.
 _MAX_HEARD_BYTES = 64 << 20
 _PIECE_BYTES = 1 << 16
+_BODY_SECONDS = 120.0
+# They are for the next hop, and never for a provider's API.
+_NOT_PASSED_ON = frozenset({"CONNECT", "TRACE"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +69,7 @@ class Gateway:
     inbox: InboxWriter
     accounts: Accounts
     webhook_url: Callable[[str], str | None]
+    trusted_proxies: tuple[Network, ...]
     max_body_bytes: int
     answer_seconds: float
     now: Callable[[], datetime]
@@ -77,13 +83,17 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Passes one request on, and its answer back."""
-        way = self.admission.admit(request.remote or "", request.raw_path, self.apis)
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        peer = caller(request.remote or "", forwarded, self.trusted_proxies)
+        way = self.admission.admit(peer, request.raw_path, self.apis)
         if way is None:
             return _own(404, "no_such_way", "no provider is reached this way from your address")
+        if request.method in _NOT_PASSED_ON:
+            return _own(405, "no_such_method", f"{request.method} is not passed on")
         body = await self._read(request)
         if isinstance(body, web.Response):
             return body
-        passage = self._passage(request, *way, body)
+        passage = self._passage(request, peer, *way, body)
         if passage.concern is Concern.SUBMISSION and self.outage.lasts:
             try:
                 await self.inbox.prove(self.now())
@@ -98,28 +108,37 @@ class Gateway:
 
     async def _read(self, request: web.BaseRequest) -> bytes | web.Response:
         try:
-            body = await gather(request, self.max_body_bytes)
+            if "Expect" in request.headers:
+                await bid_go_on(request)
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await gather(request, self.max_body_bytes)
+        except TimeoutError:
+            slow = _own(408, "too_slow", "the body came too slowly")
+            slow.force_close()
+            return slow
         except (web.RequestPayloadError, ConnectionError, ValueError):
             return _own(400, "broken", "the body is broken")
         if body is None:
             return _own(413, "too_large", f"the body is larger than {self.max_body_bytes} bytes")
         return body
 
-    def _passage(self, request: web.BaseRequest, provider: str, path: str, body: bytes) -> Passage:
+    def _passage(
+        self, request: web.BaseRequest, peer: str, provider: str, path: str, body: bytes
+    ) -> Passage:
         dropped = ("host", "content-length", "expect", "accept-encoding")
         headers = end_to_end(request.headers.items(), *dropped)
         # What we could not decode we could not overhear.
         accepted = decodable(request.headers.getall("Accept-Encoding", ()))
         headers += (("Accept-Encoding", accepted),) if accepted else ()
         asked = Request(method=request.method, path=path, headers=headers, body=body)
-        concern = PROVIDERS[provider].concern(asked.method, asked.path)
+        concern = PROVIDERS[provider].concern(asked)
         sent = asked
         if concern is Concern.SUBMISSION and (url := self.webhook_url(provider)):
             sent = PROVIDERS[provider].with_webhook(asked, url) or asked
         return Passage(
             provider=provider,
             concern=concern,
-            peer=request.remote or "",
+            peer=peer,
             request=asked,
             sent=sent,
         )
@@ -129,13 +148,17 @@ class Gateway:
         async with self.upstream.send(
             base_url, passage.sent, seconds=self.answer_seconds
         ) as answer:
-            limit = _MAX_HEARD_BYTES if passage.concern else 0
+            streams = answer.content_type == "text/event-stream"
+            limit = _MAX_HEARD_BYTES if passage.concern and not streams else 0
             try:
-                heard = await _read(answer.content, limit)
+                heard = await _read_up_to(limit, answer.content)
             except (aiohttp.ClientError, OSError) as error:
                 broke = f"the answer broke off ({type(error).__name__})"
                 raise UpstreamError(broke, sent=True) from None
             if not answer.content.at_eof():
+                if passage.concern is Concern.SUBMISSION:
+                    EXCHANGES.labels(passage.provider, "unheard").inc()
+                    logger().error("an answer passed unheard", provider=passage.provider)
                 return await _stream(request, answer, heard)
             passing = answer.status == 429 or answer.status >= 500
             if passage.concern and not passing:
@@ -175,11 +198,9 @@ class Gateway:
         delivery = NewDelivery(
             source=passage.provider,
             heard=Heard.OVERHEARD,
-            path_token="",
             received_at=self.now(),
             peer=passage.peer,
             verified_by="gateway",
-            headers=(),
             body=body,
         )
         try:
@@ -203,8 +224,8 @@ def _understood(provider: str, body: bytes) -> tuple[Observation, ...]:
         return ()
 
 
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """The body up to `limit`; whether that was all, `content.at_eof()` tells."""
+async def _read_up_to(limit: int, content: aiohttp.StreamReader) -> bytes:
+    """The body up to `limit` bytes; whether that was all, `content.at_eof()` tells."""
     pieces, size = [], 0
     while size <= limit and (piece := await content.read(_PIECE_BYTES)):
         pieces.append(piece)

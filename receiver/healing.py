@@ -72,7 +72,7 @@ class Healing:
         held = {
             slot.index: (slot.number, asset)
             for slot in known.slots
-            if (asset := servable(known, slot)) and slot.number is not None
+            if not slot.role and (asset := servable(known, slot)) and slot.number is not None
         }
         now, origin = self.now(), _origin(request)
         urls = {at: origin + self.links.path(*found, now) for at, found in held.items()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from archiver.egress.answers import retry_after_seconds
+from receiver.providers.values import as_moment
 
 # Twice as old, half as often: a fresh generation is asked about soon, an old one seldom.
 _SHARE_OF_AGE = 0.25
@@ -45,12 +46,8 @@ def _until(reset: str, now: datetime) -> float | None:
 
 
 def _until_date(reset: str, now: datetime) -> float | None:
-    try:
-        moment = datetime.fromisoformat(reset)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - now).total_seconds()
+    moment = as_moment(reset)
+    return None if moment is None else (moment - now).total_seconds()
 
 
 class Pace:

@@ -15,7 +15,7 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxWriter, NewDelivery
 from archiver.ledger import keep
-from archiver.lifecycle import has_ended, leading_link, lose, stop_asking
+from archiver.lifecycle import has_ended, lose, stop_asking
 from archiver.merging import merge
 from archiver.models import DeliveryRef, Failure, FailureClass, Generation, Heard, SlotState
 from archiver.planning import plan
@@ -86,7 +86,8 @@ class Poll:
         # Absorb, which may have been quicker, takes the job back if that was all.
         before = _load(tables, job)
         since = job.first_attempt_at if has_ended(after) else _asked_since(job, before)
-        return self._next(tables, job, before, "told", "", since=since)
+        ahead = has_ended(after) and not has_ended(before)
+        return self._next(tables, job, before, "told", "", since=since, replan=not ahead)
 
     def _settle_no_news(self, job: Job, asked: Generation, reason: str, tables: Tables) -> Settled:
         before = _load(tables, job)
@@ -127,25 +128,22 @@ class Poll:
         *,
         since: datetime | None,
         wait_seconds: float = 0.0,
+        replan: bool = True,
     ) -> Settled:
         """The next question, unless for as long as links live there was no end of it `since`."""
         now = self.now()
         if not any(wanted.kind is JobKind.POLL for wanted in plan(before)):
             return self._done(tables, job, before, before, "answered")
         if since is not None and now - since >= _lifetime(before):
-            return self._done(
-                tables,
-                job,
-                before,
-                _given_up(before, now - since),
-                reason or "nothing more was heard",
-            )
+            after = _given_up(before, now - since)
+            return self._done(tables, job, before, after, reason or "nothing more was heard")
         age_seconds = (now - before.first_heard_at).total_seconds()
         wait_seconds = max(wait_seconds, interval_seconds(age_seconds, self.random()))
         run_at = now + timedelta(seconds=wait_seconds)
         tables.jobs.finish(job, JobState.SCHEDULED, reason=reason, run_at=run_at, now=now)
-        # A hint, or another link, that came during the question wants the next one at once.
-        keep(tables, before, before, now=now)
+        if replan:
+            # A hint, or another link, that came during the question wants the next one at once.
+            keep(tables, before, before, now=now)
         return _settled(outcome, before, reason)
 
     def _done(
@@ -158,17 +156,13 @@ class Poll:
 
 
 def _is_news(before: Generation, after: Generation) -> bool:
-    """Whether an answer tells anything; of what has ended, no other link to what is linked or kept.
+    """Whether an answer tells anything; of what has ended, a link counts where one is waited for.
 
     Some providers sign their links anew in every answer, so there would be no end of asking.
     """
     if not has_ended(before):
         return after != before
-    served = {
-        slot.index
-        for slot in before.slots
-        if slot.state is SlotState.ARCHIVED or leading_link(slot) is not None
-    }
+    served = {slot.index for slot in before.slots if slot.state is not SlotState.EXPECTED}
     return _without(after, served) != _without(before, served)
 
 

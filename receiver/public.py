@@ -6,10 +6,11 @@ application around each request would cost as much as verifying and recording it
 
 from __future__ import annotations
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from receiver.listener import Handler
 from receiver.readiness import Readiness
+from receiver.reading import bid_go_on
 from receiver.webhook import Webhook
 
 _WEBHOOKS = "/webhooks"
@@ -27,7 +28,7 @@ def public(webhook: Webhook, readiness: Readiness) -> Handler:
         if source and last:
             _require(request, "POST")
             if "Expect" in request.headers:
-                await _bid_go_on(request)
+                await bid_go_on(request)
             return await webhook.handle(request, source)
         sign = signs.get(request.path)
         if sign is None:
@@ -41,12 +42,3 @@ def public(webhook: Webhook, readiness: Readiness) -> Handler:
 def _require(request: web.BaseRequest, *methods: str) -> None:
     if request.method not in methods:
         raise web.HTTPMethodNotAllowed(request.method, methods)
-
-
-async def _bid_go_on(request: web.BaseRequest) -> None:
-    """Answers `Expect: 100-continue`; other expectations are ignored (RFC 9110 §10.1.1)."""
-    waits = request.headers["Expect"].lower() == "100-continue"
-    if waits and request.version == HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The interim answer is no part of the answer.
-        request.writer.output_size = 0

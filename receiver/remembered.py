@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from archiver.errors import UnreadableError
 from archiver.inbox import NewDelivery
 from archiver.models import Heard
 from receiver.confidential import without_keys
@@ -28,7 +29,9 @@ def remembered(
     provider = PROVIDERS[source]
     headers = (("Content-Type", request_type),)
     api_key = provider.api_key(Request(method="POST", path="/", headers=headers, body=request))
-    kept = without_keys(request, request_type, api_key)
+    kept = without_keys(request, request_type, (api_key,) if api_key else ())
+    if request and not kept:
+        raise UnreadableError("the body is neither JSON nor a form in UTF-8")
     if kept:
         provider.parse(Heard.REMEMBERED, generation_id, kept)
     return NewDelivery(
@@ -38,6 +41,5 @@ def remembered(
         received_at=now,
         peer=peer,
         verified_by=by,
-        headers=(),
         body=kept,
     )

@@ -15,6 +15,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
+Network = IPv4Network | IPv6Network
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")]
 
 
@@ -36,7 +37,7 @@ class Listen(Section, frozen=True):
     trusted_proxies: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
 
     @property
-    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def proxies(self) -> tuple[Network, ...]:
         """`trusted_proxies`, parsed; raises ConfigError."""
         return _networks(self.trusted_proxies, "listen.trusted_proxies")
 
@@ -54,9 +55,14 @@ class CatalogTable(Section, frozen=True):
         return _sqlite_path(self.url)
 
     @property
+    def folder(self) -> Path:
+        """The archive's folder: the catalog, and all that lies beside it."""
+        return self.path.parent
+
+    @property
     def inbox_folder(self) -> Path:
         """The folder of the inbox files."""
-        return self.path.parent / "inbox"
+        return self.folder / "inbox"
 
 
 class Bucket(Section, frozen=True):
@@ -109,8 +115,9 @@ class Api(Section, frozen=True):
     """What every provider's table may say.
 
     `keys` are API keys by label, with which holdfast asks about generations of these accounts;
-    `keys_file` names files by label instead, each holding one. `gateway`: clients may reach the
-    provider through us. `heal`: the gateway answers for what the provider has "lost" (or even
+    `secrets` are of webhooks, by label, any of which verifies, so that they can rotate; the
+    `…_file` of either names files by label instead, each holding one. `gateway`: clients may reach
+    the provider through us. `heal`: the gateway answers for what the provider has "lost" (or even
     "failed") and we hold. `asks_per_second` bounds the questions to one account.
     """
 
@@ -120,6 +127,8 @@ class Api(Section, frozen=True):
     heal: Literal["off", "lost", "failed"] = "off"
     keys: dict[str, str] = {}
     keys_file: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    secrets_file: dict[str, str] = {}
     asks_per_second: Rate = 5.0
     limits: Limits = Limits()
 
@@ -133,17 +142,7 @@ class Api(Section, frozen=True):
         return [(name, sorted(it) if isinstance(it, Mapping) else it) for name, it in shown]
 
 
-class Signed(Api, frozen=True):
-    """A provider with webhook secrets by label, any of which verifies, so that they can rotate.
-
-    `secrets_file` names files by label instead, each holding one secret.
-    """
-
-    secrets: dict[str, str] = {}
-    secrets_file: dict[str, str] = {}
-
-
-class Doitong(Signed, frozen=True):
+class Doitong(Api, frozen=True):
     """Doitong. `status_query` is the GraphQL document to ask with; without one nobody asks.
 
     No document describes such a query; one that the provider does not know is not asked again.
@@ -155,7 +154,7 @@ class Doitong(Signed, frozen=True):
     limits: DoitongLimits = DoitongLimits()
 
 
-class ModelsLab(Signed, frozen=True):
+class ModelsLab(Api, frozen=True):
     """ModelsLab. Its webhooks are unsigned: the secrets make the unguessable end of their path."""
 
     base_url: str = "https://modelslab.com"
@@ -163,7 +162,7 @@ class ModelsLab(Signed, frozen=True):
     limits: ModelsLabLimits = ModelsLabLimits()
 
 
-class DashScope(Signed, frozen=True):
+class DashScope(Api, frozen=True):
     """DashScope. `events`: EventBridge posts to `public_url` what has finished.
 
     The secrets are the tokens of its rules, of which an event must show one.
@@ -219,7 +218,7 @@ class Gateway(Section, frozen=True):
     answer_seconds: Seconds = 120.0
 
     @property
-    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def networks(self) -> tuple[Network, ...]:
         """`allow_cidrs`, parsed; raises ConfigError."""
         return _networks(self.allow_cidrs, "gateway.allow_cidrs")
 
@@ -233,7 +232,7 @@ class Egress(Section, frozen=True):
     max_bytes: Count = 512 << 20
 
     @property
-    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def networks(self) -> tuple[Network, ...]:
         """`allow_cidrs`, parsed; raises ConfigError."""
         return _networks(self.allow_cidrs, "egress.allow_cidrs")
 
@@ -280,7 +279,7 @@ def _sqlite_path(url: str) -> Path:
     return Path(path).absolute()
 
 
-def _networks(cidrs: tuple[str, ...], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(cidrs: tuple[str, ...], name: str) -> tuple[Network, ...]:
     try:
         return tuple(ip_network(cidr) for cidr in cidrs)
     except ValueError as error:

@@ -11,7 +11,7 @@ from archiver.errors import ConfigError
 from receiver.certificates import Certificates
 from receiver.eventbridge import Claim, Terms, judge, read_claim
 from receiver.path_tokens import PathTokens
-from receiver.settings import Config, DashScope, Signed
+from receiver.settings import Api, Config, DashScope
 from receiver.signatures import DOITONG_HEADER, Headers, Verdict, Verifier
 from receiver.webhook import Source
 
@@ -82,7 +82,7 @@ class EventBridge:
         return judge(claim, certificate, url, body, self._now())
 
 
-def _has_secrets(table: Signed, name: str) -> bool:
+def _has_secrets(table: Api, name: str) -> bool:
     for label, secret in table.secrets.items():
         if not secret.strip():
             raise ConfigError(

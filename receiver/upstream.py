@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from yarl import URL
 
 from archiver.errors import HoldfastError
 from receiver.exchange import Request
+from receiver.reading import whole
 
 _CONNECT_SECONDS = 10.0
 # Shorter than any provider's own, so that a request seldom meets a connection just being closed.
@@ -26,6 +28,9 @@ _OF_THE_HOP = frozenset(
 )  # fmt: skip
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
+# Pictures as text are the largest there are.
+_MAX_ANSWER_BYTES = 64 << 20
+
 Headers = Iterable[tuple[str, str]]
 
 
@@ -35,6 +40,16 @@ class UpstreamError(HoldfastError):
     def __init__(self, sentence: str, *, sent: bool) -> None:
         super().__init__(sentence)
         self.sent = sent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A whole answer as it came, its body still encoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
 
 
 class Upstream:
@@ -88,6 +103,23 @@ class Upstream:
             yield response
         finally:
             response.close()
+
+    async def ask(self, base_url: str, request: Request, *, seconds: float) -> Answer:
+        """The whole answer; raises UpstreamError, for one too large or broken off as well."""
+        async with self.send(base_url, request, seconds=seconds) as response:
+            try:
+                body = await whole(response.content, _MAX_ANSWER_BYTES)
+            except (aiohttp.ClientError, OSError) as error:
+                said = f"the answer broke off ({type(error).__name__})"
+                raise UpstreamError(said, sent=True) from None
+        if body is None:
+            raise UpstreamError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes", sent=True)
+        return Answer(
+            status=response.status,
+            headers=response.headers,
+            raw_headers=response.raw_headers,
+            body=body,
+        )
 
 
 def end_to_end(headers: Headers, *less: str) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from archiver.models import GenerationState
+from archiver.lifecycle import UNDER_WAY
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
@@ -14,7 +14,7 @@ _NEWEST = 50_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
+class Recent:
     """A generation, when it was first heard of, and whether the provider is done with it."""
 
     id: str
@@ -22,9 +22,8 @@ class Heard:
     has_ended: bool
 
 
-def heard_since(connection: Connection, provider: str, since: datetime) -> list[Heard]:
+def heard_since(connection: Connection, provider: str, since: datetime) -> list[Recent]:
     """The provider's generations that were first heard of after that moment."""
-    under_way = (GenerationState.QUEUED, GenerationState.RUNNING)
     rows = connection.execute(
         "SELECT id, first_heard_at, state FROM generations"
         " WHERE key > (SELECT max(key) FROM generations) - ?"
@@ -32,10 +31,10 @@ def heard_since(connection: Connection, provider: str, since: datetime) -> list[
         (_NEWEST, provider, to_millis(since)),
     )
     return [
-        Heard(
+        Recent(
             id=name,
             first_heard_at=from_millis(first_heard_at),
-            has_ended=state not in under_way,
+            has_ended=state not in UNDER_WAY,
         )
         for name, first_heard_at, state in rows
     ]

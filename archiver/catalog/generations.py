@@ -24,8 +24,8 @@ _COLUMNS = (
     f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, track_id, cost,"
     " created_at, completed_at, first_heard_at, account, hinted_at, revision, sealed_revision"
 )
-_PLACES = ",".join("?" * 18)
 _NAMES = _COLUMNS.split(", ")
+_PLACES = ",".join("?" * len(_NAMES))
 
 _PARAMS = tuple(field.name for field in fields(GenerationParams))
 _decode_params = msgspec.json.Decoder(GenerationParams).decode

@@ -21,7 +21,7 @@ _PUT = (
 
 
 def load(connection: Connection, generation: int) -> Mapping[int, tuple[Link, ...]]:
-    """The links of each slot of one generation, ordered by digest as `lifecycle` keeps them."""
+    """The links of each slot of one generation, ordered by digest as `merging` keeps them."""
     rows = connection.execute(
         f"SELECT slot, {_COLUMNS} FROM links"
         " WHERE slot IN (SELECT number FROM slots WHERE generation = ?) ORDER BY slot, url_sha256",

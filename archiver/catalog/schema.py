@@ -89,7 +89,7 @@ _JOBS = """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
-    subject INTEGER NOT NULL,           -- fetch, render: slots.number; seal: generations.key
+    subject INTEGER NOT NULL,           -- fetch, render: slots.number; seal, poll: generations.key
     target TEXT NOT NULL,               -- the very thing to do; another target re-arms the row
     state TEXT NOT NULL,
     reason TEXT NOT NULL,

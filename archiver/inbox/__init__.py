@@ -29,11 +29,11 @@ class NewDelivery:
 
     source: str
     heard: Heard
-    path_token: str
+    path_token: str = ""
     received_at: datetime
-    peer: str
+    peer: str = ""
     verified_by: str
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes
 
 

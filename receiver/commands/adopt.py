@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,13 +14,22 @@ from archiver.catalog import CatalogReader
 from archiver.errors import ConfigError
 from archiver.models import Observation
 from receiver.accounts import open_accounts
-from receiver.adoption import LISTS, Listing, Page, span
+from receiver.adoption import LISTS, Listing, Page
 from receiver.cli import ConfigFile
 from receiver.command_inbox import command_inbox
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option, table
 from receiver.settings import Api, Config
 from receiver.upstream import Upstream
+
+
+def span(text: str) -> timedelta:
+    """`24h`, `90m`, `2d` or `30s` as a span of time; raises ValueError."""
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not (number.isascii() and number.isdigit() and len(number) < 6):
+        raise ValueError(f"{text!r} is no span of time such as 24h, 90m or 2d")
+    return timedelta(**{units[unit]: int(number)})
 
 
 def _span(_context: click.Context, _option: click.Parameter, typed: str) -> timedelta:
@@ -91,7 +99,7 @@ async def _adopt(config: Config, provider: str, since: timedelta, *, dry_run: bo
             provider=provider,
             api=api,
             upstream=upstream,
-            accounts=open_accounts(config.catalog.path.parent),
+            accounts=open_accounts(config.catalog.folder),
             now=clock.now,
         )
         for label, api_key in api.keys.items():
@@ -107,6 +115,7 @@ async def _adopt(config: Config, provider: str, since: timedelta, *, dry_run: bo
 
 def _unheard(archive: CatalogReader, page: Page) -> list[Observation]:
     """Those of a page that the catalog does not know."""
-    said: Iterable[Observation] = page.says
+    names = [(it.provider, it.generation_id) for it in page.says]
     with archive.view() as tables:
-        return [it for it in said if tables.generations.load(it.provider, it.generation_id) is None]
+        known = tables.generations.load_all(names)
+    return [it for it, name in zip(page.says, names, strict=True) if name not in known]

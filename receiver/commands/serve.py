@@ -61,7 +61,7 @@ async def _serve(config: Config, roles: tuple[str, ...]) -> None:
     supervisor = Supervisor(config, roles)
     manager = Notifier(os.environ)
     supervisor.bind(take_over(os.environ))
-    log.logger().info("listening", **supervisor.addresses, archive=str(config.catalog.path.parent))
+    log.logger().info("listening", **supervisor.addresses, archive=str(config.catalog.folder))
 
     def ready() -> None:
         log.logger().info("ready")

@@ -17,6 +17,18 @@ _EPILOG = (
     "in a prompt.\n\n" + "\n\n".join(f"\b\n{table}" for table in fault_table().split("\n\n"))
 )
 
+_SETTINGS = """to reach it, put into holdfast.toml, with the providers' other settings:
+
+    [providers.dashscope]               # the same for modelslab and doitong
+    base_url = "{url}"
+    download_hosts = ["127.0.0.1"]
+    keys = {{ main = "practice" }}        # models: stable-diffusion-xl, stable-diffusion-v1.5
+    [egress]
+    allow_http = true
+    allow_ports = [{port}]
+    allow_cidrs = ["127.0.0.0/8"]
+"""
+
 
 @click.command(epilog=_EPILOG)
 @click.option("--listen", default="127.0.0.1:8090", show_default=True, metavar="HOST:PORT")
@@ -31,7 +43,8 @@ _EPILOG = (
     "keys",
     multiple=True,
     metavar="KEY",
-    help="An account of DashScope and ModelsLab; may be repeated.  [default: any but `wrong`]",
+    help="An account of DashScope and ModelsLab; may be repeated.  [default: any but `wrong`; "
+    "Doitong's is always `practice`]",
 )
 @click.option("--events-url", metavar="URL", help="Where EventBridge posts DashScope's events.")
 def command(listen: str, secret_file: Path, keys: tuple[str, ...], events_url: str | None) -> None:
@@ -54,5 +67,7 @@ async def _simulate(simulator: Simulator) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with simulator:
-        click.echo(f"the simulated provider listens on {simulator.base_url}", err=True)
+        url = simulator.base_url
+        click.echo(f"the simulated provider listens on {url}", err=True)
+        click.echo(_SETTINGS.format(url=url, port=url.rpartition(":")[2]), err=True)
         await stop.wait()

@@ -32,7 +32,7 @@ def command(file: ConfigFile, as_json: bool) -> None:
         status |= credit(tables, config.providers, now)
     quarantined = refused(config.catalog.inbox_folder / "quarantine.db")
     status["refused"] = [_refused(one, now) for one in quarantined]
-    free_bytes = shutil.disk_usage(config.catalog.path.parent).free
+    free_bytes = shutil.disk_usage(config.catalog.folder).free
     status["disk"] = {"free_bytes": free_bytes, "min_free_bytes": config.catalog.min_free_bytes}
     if as_json:
         echo_json(status)

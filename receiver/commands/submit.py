@@ -99,6 +99,8 @@ def command(
     if batch is None:
         if prompt is None:
             raise click.UsageError("there is nothing to draw: give a PROMPT or a --batch")
+        if provider is None:
+            raise click.UsageError("say to whom: --provider NAME")
         row = read_row(1, {"prompt": prompt, **said}, provider, where="the command line")
         batch = _batch_of_one(config, row)
     rows = read_batch(batch.name, batch.read_bytes(), provider)
@@ -116,7 +118,7 @@ def command(
 def _batch_of_one(config: Config, row: Row) -> Path:
     """A prompt is a batch of one, written down where an interrupted one can go on from."""
     said = {name: value for name, value in asdict(row.params).items() if value is not None}
-    folder = config.catalog.path.parent / "submitted"
+    folder = config.catalog.folder / "submitted"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{clock.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}.ndjson"
     with path.open("wb") as file:

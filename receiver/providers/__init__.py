@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from archiver.errors import UnreadableError
-from archiver.models import Delivery, GenerationState, Heard, Observation
+from archiver.models import NOTHING_ASKED, Delivery, GenerationState, Heard, Observation
 from receiver import exchange
 from receiver.decoding import decoded
-from receiver.providers.base import Provider
+from receiver.exchange import Exchange, Request
+from receiver.providers.base import Concern, Provider
 from receiver.providers.dashscope import DASHSCOPE
 from receiver.providers.doitong import DOITONG
 from receiver.providers.modelslab import MODELSLAB
@@ -31,8 +33,25 @@ def observations(delivery: Delivery) -> tuple[Observation, ...]:
     said = provider.parse(delivery.heard, delivery.path_token, body)
     if delivery.heard not in (Heard.POLLED, Heard.OVERHEARD) or not said:
         return said
-    account = exchange.decode(body).account or None
-    return tuple(replace(observation, account=account) for observation in said)
+    told = exchange.decode(body)
+    owns = _polled_owns if delivery.heard is Heard.POLLED else _overheard_owns(provider, told)
+    account = told.account or None
+    return tuple(replace(one, account=account) if owns(one) else one for one in said)
+
+
+def _polled_owns(said: Observation) -> bool:
+    """Whether the account that we asked for has the generation: it would not know another's."""
+    return not said.unknown
+
+
+def _overheard_owns(provider: Provider, told: Exchange) -> Callable[[Observation], bool]:
+    """Whether who was overheard has it: who asked for a picture, and not whoever asks after one.
+
+    Anybody may ask after any id, and some providers answer whoever does.
+    """
+    request = Request(method=told.method, path=told.path, body=told.request)
+    submits = provider.concern(request) is Concern.SUBMISSION
+    return lambda said: submits and said.params != NOTHING_ASKED
 
 
 def _heard_of(provider: str, generation_id: str) -> Observation:

@@ -56,8 +56,8 @@ class Provider(Protocol):
         """
         ...
 
-    def concern(self, method: str, path: str) -> Concern | None:
-        """Whether a request to this path of the API may begin generations, or asks about them."""
+    def concern(self, request: Request) -> Concern | None:
+        """Whether a request may begin generations, or asks about them; None: it is none of ours."""
         ...
 
     def api_key(self, request: Request) -> str | None:

@@ -73,6 +73,8 @@ def _announced(said: Mapping[str, Any]) -> tuple[Observation, ...]:
     if seen.state is GenerationState.FAILED and not reasons:
         # It could have been moderation, and then nothing may be drawn: a poll must ask first.
         seen = replace(seen, state=GenerationState.RUNNING, failure=None, hint=True)
+    elif seen.state is GenerationState.RUNNING and seen.completed_at is not None:
+        seen = replace(seen, hint=True)  # its pictures are there, and were not named
     params = GenerationParams(
         model=as_text(said.get("model_name")) or as_text(model),
         task=requests.task_name(task),

@@ -43,8 +43,9 @@ def question(method: str, path: str) -> Question | None:
     return Question(task_id=task_id, cancels=bool(found[2]))
 
 
-def concern(method: str, path: str) -> Concern | None:
+def concern(request: Request) -> Concern | None:
     """See `base.Provider.concern`."""
+    method, path = request.method, request.path
     if submitted_task(method, path):
         return Concern.SUBMISSION
     return None if question(method, path) is None else Concern.QUESTION
@@ -65,8 +66,8 @@ def ask(generation: Generation, api_key: str, settings: Api) -> Request | None:
     task_id = requests.as_step(generation.id)
     if task_id is None:
         return None
-    authorization = ("Authorization", f"Bearer {api_key}")
-    return Request(method="GET", path=f"/api/v1/tasks/{task_id}", headers=(authorization,))
+    headers = (requests.authorization(api_key),)
+    return Request(method="GET", path=f"/api/v1/tasks/{task_id}", headers=headers)
 
 
 def is_senseless(answer: bytes) -> bool:

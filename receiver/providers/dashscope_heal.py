@@ -7,19 +7,16 @@ is left as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from archiver.errors import UnreadableError
 from archiver.models import Generation, Slot
 from receiver.exchange import Request
 from receiver.providers import dashscope_api as api
-from receiver.providers.values import as_list, as_mapping, read_document
-
-# Times have no offset and are Shanghai's, which knows no summer time.
-_SHANGHAI = timezone(timedelta(hours=8))
+from receiver.providers.dashscope_task import SHANGHAI
+from receiver.providers.values import as_document, as_list, as_mapping
 
 _REASONS = {"code", "message", "error_code", "error_message"}
 
@@ -37,7 +34,7 @@ def healed(
 
     None if it has another shape. A slot without a URL is told as failed.
     """
-    said = _read(answer)
+    said = as_document(answer)
     output = as_mapping(said.get("output"))
     if "choices" in output:
         return None
@@ -62,13 +59,6 @@ def healed(
         "usage": {**as_mapping(said.get("usage")), "image_count": len(urls)},
     }
     return msgspec.json.encode(document)
-
-
-def _read(answer: bytes) -> Mapping[str, Any]:
-    try:
-        return read_document(answer)
-    except UnreadableError:
-        return {}
 
 
 def _is_video(generation: Generation) -> bool:
@@ -97,5 +87,5 @@ def _times(generation: Generation) -> dict[str, str]:
 
 
 def _written(moment: datetime) -> str:
-    local = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(_SHANGHAI)
-    return local.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
+    local = moment.astimezone(SHANGHAI).replace(tzinfo=None)
+    return local.isoformat(sep=" ", timespec="milliseconds")

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from archiver.errors import UnreadableError
 from receiver.exchange import Request
 from receiver.providers.dashscope_task import SHANGHAI
+from receiver.providers.requests import authorization
 from receiver.providers.values import as_integer, read_document
 
 # "the window is at most 24 hours"; a task is forgotten after as long.
@@ -28,7 +29,7 @@ def page(api_key: str, number: int, *, begun_at: datetime, ended_at: datetime) -
     return Request(
         method="GET",
         path=f"/api/v1/tasks/?{urlencode(asked)}",
-        headers=(("Authorization", f"Bearer {api_key}"),),
+        headers=(authorization(api_key),),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from archiver.models import GenerationParams, InputObservation
 from receiver.providers.values import (
+    MAX_SEED,
     as_bool,
     as_integer,
     as_list,
@@ -16,8 +17,6 @@ from receiver.providers.values import (
     as_text,
     as_url,
 )
-
-MAX_SEED = 2**63 - 1
 
 _SIZE = re.compile(r"\s*([0-9]{1,9})\s*[*xX]\s*([0-9]{1,9})\s*")
 # `base_image_url`, `ref_img`, `mask_image_url`, `first_frame_url`, `images` and more every year.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from archiver.errors import UnreadableError
 from archiver.models import Failure, GenerationParams
 from receiver.exchange import Request
 from receiver.providers import dashscope_task as tasks
 from receiver.providers.dashscope_failures import failure
-from receiver.providers.requests import JSON_TYPE
+from receiver.providers.requests import authorization, post
 from receiver.providers.taken import NotTakenError, given
-from receiver.providers.values import read_document
+from receiver.providers.values import as_document
 
 _PATH = "/api/v1/services/aigc/text2image/image-synthesis"
 _PARAMETERS = {"samples": "n", "steps": "steps", "seed": "seed"}
@@ -35,24 +32,12 @@ def submission(
     parameters = {name: said[own] for own, name in _PARAMETERS.items() if own in said}
     parameters |= _size(said) | _guidance(said)
     body = {"model": said["model"], "input": asked, "parameters": parameters}
-    return Request(
-        method="POST",
-        path=_PATH,
-        headers=(
-            ("Authorization", f"Bearer {api_key}"),
-            ("X-DashScope-Async", "enable"),
-            JSON_TYPE,
-        ),
-        body=msgspec.json.encode(body),
-    )
+    return post(_PATH, body, authorization(api_key), ("X-DashScope-Async", "enable"))
 
 
 def refusal(status: int, answer: bytes) -> Failure:
     """See `submitters.Submitter.refusal`: `code` and `message`."""
-    try:
-        code, message = tasks.reason(tasks.flat(read_document(answer)))
-    except UnreadableError:
-        code, message = "", ""
+    code, message = tasks.reason(tasks.flat(as_document(answer)))
     return failure(code, message or f"answered {status}")
 
 

@@ -9,21 +9,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from archiver.errors import UnreadableError
 from archiver.models import Generation
 from receiver.exchange import Request
 from receiver.providers import requests
 from receiver.providers.base import Concern
 from receiver.providers.doitong_graphql import Operation, read_batch, read_operation
 from receiver.providers.raw_json import RawObject, raw, read_raw, with_text, write
-from receiver.providers.values import as_list, as_mapping, read_document
+from receiver.providers.values import as_document, as_list, as_mapping
 from receiver.settings import Api
 from receiver.settings import Doitong as Settings
 
 # "Unknown type" and the like have the code, too; without one the words are those of graphql-js.
 _SENSELESS = re.compile(r"cannot query field|unknown argument|GRAPHQL_VALIDATION_FAILED", re.I)
+
+# `generate` and `generateImage`, by "Quick start"; what asks how one stands asks for its status.
+_GENERATES = re.compile(rb"\bgenerate(?:Image)?\b", re.I)
+_STANDING = b"status"
 
 _WEBHOOK = "webhookUrl"
 
@@ -38,10 +39,20 @@ def is_rest(path: str) -> bool:
     return path.partition("?")[0].rstrip("/").endswith("/v1/text_to_image")
 
 
-def concern(method: str, path: str) -> Concern | None:
-    """See `base.Provider.concern`: a path of GraphQL does not tell mutations from queries."""
-    known = method.upper() == "POST" and (is_graphql(path) or is_rest(path))
-    return Concern.SUBMISSION if known else None
+def concern(request: Request) -> Concern | None:
+    """See `base.Provider.concern`: a path of GraphQL tells nothing, for all is said by the body.
+
+    What speaks of no generation (a login, the making of a key) is none of ours and is not kept.
+    """
+    if request.method.upper() != "POST":
+        return None
+    if is_rest(request.path):
+        return Concern.SUBMISSION
+    if not is_graphql(request.path) or not requests.is_plain(request):
+        return None
+    if _GENERATES.search(request.body):
+        return Concern.SUBMISSION
+    return Concern.QUESTION if b"query" in request.body and _STANDING in request.body else None
 
 
 def api_key(request: Request) -> str | None:
@@ -71,20 +82,12 @@ def ask(generation: Generation, api_key: str, settings: Api) -> Request | None:
     if not query:
         return None
     question = {"query": query, "variables": {"id": generation.id}}
-    return Request(
-        method="POST",
-        path="/graphql",
-        headers=(("Authorization", f"Bearer {api_key}"), requests.JSON_TYPE),
-        body=msgspec.json.encode(question),
-    )
+    return requests.post("/graphql", question, requests.authorization(api_key))
 
 
 def is_senseless(answer: bytes) -> bool:
     """See `base.Provider.is_senseless`."""
-    try:
-        errors = as_list(read_document(answer).get("errors"))
-    except UnreadableError:
-        return False
+    errors = as_list(as_document(answer).get("errors"))
     said = (
         f"{error.get('message')} {as_mapping(error.get('extensions')).get('code')}"
         for error in map(as_mapping, errors)

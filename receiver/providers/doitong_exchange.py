@@ -7,6 +7,7 @@ nothing: by "Error handling" the errors are in the answer, and GraphQL sends the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from receiver.providers.doitong_api import is_graphql, is_rest
 from receiver.providers.doitong_generation import NAME, read_generation
 from receiver.providers.doitong_graphql import Field, Operation, read_batch, read_operation
 from receiver.providers.doitong_request import Asked, is_submission, read_asked
-from receiver.providers.values import as_id, as_list, as_mapping
+from receiver.providers.values import as_id, as_list, as_mapping, as_text
 
 # "Response format" and "Quick start": `generateimage` and `generate`, whichever was asked.
 _ANSWER_NAMES = ("generate", "generateImage", "generateimage")
@@ -26,6 +27,9 @@ _ANSWER_NAMES = ("generate", "generateImage", "generateimage")
 _ID_NAMES = ("id", "jobId")
 # What a query must ask for to be about how a generation stands.
 _STANDING = {"status", "url"}
+# Under another name any text of the provider's, even the client's own, could pass for an id.
+_BLANK = r"(?:[\s,]|#[^\n]*\n)*"
+_RENAMED = re.compile(rf"(?<![$\w])(?:id|jobId|status|url)\b{_BLANK}:{_BLANK}[_a-z]")
 
 
 def read_exchange(said: Exchange) -> tuple[Observation, ...]:
@@ -53,6 +57,8 @@ def _graphql(said: Exchange) -> Iterator[Observation]:
     if not any(answers):
         _excuse(said, requests)
     for request, answer in zip(requests, answers, strict=False):
+        if _RENAMED.search(as_text(request.get("query")) or ""):
+            continue
         operation = read_operation(request)
         data = as_mapping(answer.get("data"))
         if operation is None:
@@ -97,11 +103,11 @@ def _query(
     for field in operation.fields:
         if _STANDING.isdisjoint(field.selects) or field.key not in data:
             continue
-        asked_id, found = _asked_id(operation, field), data[field.key]
-        if found is None and asked_id is not None and not answer.get("errors"):
+        named_id, found = asked_id(operation, field), data[field.key]
+        if found is None and named_id is not None and not answer.get("errors"):
             yield Observation(
                 provider=NAME,
-                generation_id=asked_id,
+                generation_id=named_id,
                 state=GenerationState.RUNNING,
                 unknown=True,
             )
@@ -109,7 +115,7 @@ def _query(
             if (generation_id := _id(one)) is not None:
                 yield read_generation(generation_id, one)
         one = as_mapping(found)
-        if one and (generation_id := _id(one) or asked_id) is not None:
+        if one and (generation_id := _id(one) or named_id) is not None:
             yield read_generation(generation_id, one)
 
 
@@ -121,7 +127,7 @@ def _excuse(said: Exchange, requests: tuple[Mapping[str, Any], ...]) -> None:
     passing = said.status == 429 or said.status >= 500 or said.answer.lstrip().startswith(b"<")
     operations = filter(None, map(read_operation, requests))
     queries = (operation for operation in operations if operation.kind == "query")
-    asked = (_asked_id(query, field) for query in queries for field in query.fields)
+    asked = (asked_id(query, field) for query in queries for field in query.fields)
     if not passing and any(asked):
         raise UnreadableError("the answer to a status query is neither a JSON object nor a list")
 
@@ -131,7 +137,8 @@ def _under(names: tuple[str, ...], data: Mapping[str, Any]) -> Mapping[str, Any]
     return as_mapping(next((data[name] for name in names if name in data), None))
 
 
-def _asked_id(operation: Operation, field: Field) -> str | None:
+def asked_id(operation: Operation, field: Field) -> str | None:
+    """The generation that a field of a query is about, if it names one."""
     places = (field.arguments, operation.variables)
     ids = (as_id(place.get(name)) for place in places for name in _ID_NAMES)
     return next(filter(None, ids), None)

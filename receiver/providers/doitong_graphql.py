@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from receiver.providers.values import as_list, as_mapping, as_text
+from archiver.errors import UnreadableError
+from receiver.providers.values import as_list, as_mapping, as_text, read_json
 
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\"""|\\(?!""")|"(?!""))*"""'
@@ -54,8 +55,8 @@ class Operation:
 def read_batch(body: bytes) -> tuple[Mapping[str, Any], ...]:
     """The requests or answers in a body: one, or a list of them; none if it is not JSON."""
     try:
-        value = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = read_json(body)
+    except UnreadableError:
         return ()
     return tuple(map(as_mapping, as_list(value) or [value]))
 

@@ -16,8 +16,9 @@ import msgspec
 from archiver.models import Generation
 from receiver.exchange import Request
 from receiver.providers import doitong_api as api
+from receiver.providers import doitong_exchange
 from receiver.providers.doitong_graphql import Field, Operation, read_batch, read_operation
-from receiver.providers.values import as_id, as_mapping
+from receiver.providers.values import as_mapping
 
 _NAME = re.compile(r"[_A-Za-z]\w*", re.ASCII)
 
@@ -45,10 +46,7 @@ def asked_id(asked: Request) -> str | None:
     query = _query(asked)
     if query is None:
         return None
-    operation, field = query
-    places = (field.arguments, operation.variables)
-    ids = (as_id(place.get(name)) for place in places for name in ("id", "jobId"))
-    return next(filter(None, ids), None)
+    return doitong_exchange.asked_id(*query)
 
 
 def healed(

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
-
-from archiver.errors import UnreadableError
 from archiver.models import Failure, GenerationParams
 from archiver.redact import redact
 from receiver.exchange import Request
 from receiver.providers.doitong_generation import NAME, read_generation
 from receiver.providers.failures import MAX_TEXT
-from receiver.providers.requests import JSON_TYPE
+from receiver.providers.requests import authorization, post
 from receiver.providers.taken import NotTakenError, given
-from receiver.providers.values import as_list, as_mapping, read_document
+from receiver.providers.values import as_document, as_list, as_mapping
 
 # The service that "Quick start" of the first document asks for.
 DEFAULT_SERVICE = "stable-diffusion"
@@ -50,24 +47,14 @@ def submission(
         "input": {"text": said["prompt"]},
         "options": options,
     }
-    return Request(
-        method="POST",
-        path="/graphql",
-        headers=(
-            ("Authorization", f"Bearer {api_key}"),
-            ("Idempotency-Key", idempotency_key),
-            JSON_TYPE,
-        ),
-        body=msgspec.json.encode({"query": _QUERY, "variables": {"input": asked}}),
-    )
+    document = {"query": _QUERY, "variables": {"input": asked}}
+    key = ("Idempotency-Key", idempotency_key)
+    return post("/graphql", document, authorization(api_key), key)
 
 
 def refusal(status: int, answer: bytes) -> Failure:
     """See `submitters.Submitter.refusal`: "Error response format", read as a generation's end."""
-    try:
-        document = read_document(answer)
-    except UnreadableError:
-        document = {}
+    document = as_document(answer)
     said = {"message": f"answered {status}", **document, "status": "failed"}
     # Where no error has a code of its own, the table of HTTP's has the last word.
     failure = read_generation("", {"errorCode": str(status), **said}).failure

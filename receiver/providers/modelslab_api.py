@@ -7,11 +7,9 @@ The key stands in the body, and a generation is fetched beside the endpoint that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus, unquote, unquote_to_bytes
-
-import msgspec
 
 from archiver.errors import UnreadableError
 from archiver.models import Generation
@@ -20,7 +18,7 @@ from receiver.providers import requests
 from receiver.providers.base import Concern
 from receiver.providers.modelslab_requests import read_request
 from receiver.providers.raw_json import read_raw, with_text, write
-from receiver.providers.values import as_text
+from receiver.providers.values import as_id, as_text
 from receiver.settings import Api
 
 # Products whose results are neither pictures nor videos.
@@ -56,8 +54,15 @@ def is_fetch(steps: list[str]) -> bool:
     return "fetch" in steps[-2:]
 
 
-def concern(method: str, path: str) -> Concern | None:
+def fetched_id(steps: Sequence[str], request: Mapping[str, Any]) -> str | None:
+    """The generation that a fetch names: in its last step, or in the body's `request_id`."""
+    named = steps[-1] if steps[-1] != "fetch" else request.get("request_id", request.get("id"))
+    return as_id(named)
+
+
+def concern(request: Request) -> Concern | None:
     """See `base.Provider.concern`: endpoints come every month, so what is not known may draw."""
+    method, path = request.method, request.path
     steps = steps_of(path)
     if not steps or is_other_media(steps):
         return None
@@ -101,12 +106,8 @@ def ask(generation: Generation, api_key: str, settings: Api) -> Request | None:
     id_step = requests.as_step(generation.id)
     if id_step is None:
         return None
-    return Request(
-        method="POST",
-        path=_fetch_path(generation.service, id_step),
-        headers=(requests.JSON_TYPE,),
-        body=msgspec.json.encode({"key": api_key, "request_id": generation.id}),
-    )
+    question = {"key": api_key, "request_id": generation.id}
+    return requests.post(_fetch_path(generation.service, id_step), question)
 
 
 def is_senseless(answer: bytes) -> bool:

@@ -86,9 +86,7 @@ def _submission(
 def _fetch(
     heard: Exchange, steps: Sequence[str], request: Mapping[str, Any]
 ) -> tuple[Observation, ...]:
-    """A status query: `fetch/{id}`, or `fetch` with the body's `request_id`."""
-    named = steps[-1] if steps[-1] != "fetch" else request.get("request_id", request.get("id"))
-    asked = as_id(named)
+    asked = api.fetched_id(steps, request)
     try:
         answer = read_document(heard.answer)
     except UnreadableError:

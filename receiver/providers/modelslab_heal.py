@@ -16,7 +16,7 @@ from archiver.models import Generation
 from receiver.exchange import Request
 from receiver.providers import modelslab_api as api
 from receiver.providers.modelslab_requests import read_request
-from receiver.providers.values import as_id, as_text, read_document
+from receiver.providers.values import as_document, as_text
 
 # Of an answer that was no success nothing is kept; of a success not what leads elsewhere.
 _LINKS = {"output", "proxy_links", "future_links", "fetch_result"}
@@ -27,13 +27,11 @@ def asked_id(asked: Request) -> str | None:
     steps = api.steps_of(asked.path)
     if not api.is_fetch(steps):
         return None
-    if steps[-1] != "fetch":
-        return as_id(steps[-1])
     try:
         request = read_request(asked.body)
     except UnreadableError:
-        return None
-    return as_id(request.get("request_id", request.get("id")))
+        request = {}
+    return api.fetched_id(steps, request)
 
 
 def healed(generation: Generation, urls: Mapping[int, str], asked: Request, answer: bytes) -> bytes:
@@ -53,10 +51,7 @@ def healed(generation: Generation, urls: Mapping[int, str], asked: Request, answ
 
 
 def _success(answer: bytes) -> Mapping[str, Any]:
-    try:
-        said = read_document(answer)
-    except UnreadableError:
-        return {}
+    said = as_document(answer)
     return said if (as_text(said.get("status")) or "").lower() == "success" else {}
 
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from archiver.errors import UnreadableError
 from archiver.models import GenerationParams, InputObservation
 from receiver.providers.values import (
+    MAX_SEED,
     as_bool,
     as_integer,
     as_number,
@@ -25,7 +26,6 @@ from receiver.providers.values import (
 Value = TypeVar("Value")
 
 _MAX_FIELDS = 200
-_MAX_SEED = 2**63 - 1
 
 # The last step of a submission's path; what stands for none of them is its own word.
 _TASKS = {
@@ -95,7 +95,7 @@ def read_params(
         samples=read(as_integer, "n_samples", "samples"),
         steps=read(as_integer, "steps", "num_inference_steps"),
         guidance_scale=read(as_number, "guidance_scale"),
-        seed=read(partial(as_integer, least=0, most=_MAX_SEED), "seed"),
+        seed=read(partial(as_integer, least=0, most=MAX_SEED), "seed"),
         scheduler=read(as_text, "scheduler"),
         karras_sigmas=read(as_bool, "use_karras_sigmas"),
         clip_skip=read(as_integer, "clip_skip"),

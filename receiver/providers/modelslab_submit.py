@@ -5,17 +5,15 @@ Its whole numbers are texts and its switches `yes` and `no`, as its example writ
 
 from __future__ import annotations
 
-import msgspec
-
 from archiver.errors import UnreadableError
 from archiver.models import Failure, GenerationParams
 from receiver.exchange import Request
+from receiver.providers.modelslab_exchange import NAME
 from receiver.providers.modelslab_failures import failure_of
-from receiver.providers.requests import JSON_TYPE
+from receiver.providers.requests import post
 from receiver.providers.taken import NotTakenError, given
 from receiver.providers.values import read_document
 
-_NAME = "modelslab"
 # `version` says which of its APIs the key is for: the community's, or an enterprise server's.
 _PATHS = {"v6": "/api/v6/images/text2img", "enterprise": "/api/v1/enterprise/text2img"}
 _FIELDS = {
@@ -50,24 +48,19 @@ def submission(
     params: GenerationParams, *, api_key: str, idempotency_key: str, webhook_url: str | None = None
 ) -> Request:
     """See `submitters.Submitter.submission`; the key is our `track_id`, which webhooks repeat."""
-    said = given(_NAME, params, _NAMES)
+    said = given(NAME, params, _NAMES)
     if "model" not in said:
-        raise NotTakenError(f"{_NAME} needs a model: the id in its list of models")
+        raise NotTakenError(f"{NAME} needs a model: the id in its list of models")
     version = said.pop("version", "v6")
     if version not in _PATHS:
-        raise NotTakenError(f"version = {version!r}: of {_NAME} it is {' or '.join(_PATHS)}")
+        raise NotTakenError(f"version = {version!r}: of {NAME} it is {' or '.join(_PATHS)}")
     body: dict[str, object] = {
         "key": api_key,
         "track_id": idempotency_key,
         "webhook": webhook_url,
     }
     body |= {_FIELDS[name]: _written(name, value) for name, value in said.items()}
-    return Request(
-        method="POST",
-        path=_PATHS[version],
-        headers=(JSON_TYPE,),
-        body=msgspec.json.encode(body),
-    )
+    return post(_PATHS[version], body)
 
 
 def refusal(status: int, answer: bytes) -> Failure:

@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import quote
 
+import msgspec
+
 from receiver.exchange import Request
 from receiver.providers.values import as_text
 
-JSON_TYPE = ("Content-Type", "application/json")
+_JSON_TYPE = ("Content-Type", "application/json")
+
+
+def authorization(api_key: str) -> tuple[str, str]:
+    """The header that shows a key as a bearer's token (RFC 6750)."""
+    return "Authorization", f"Bearer {api_key}"
+
+
+def post(path: str, document: object, *headers: tuple[str, str]) -> Request:
+    """A document posted as JSON."""
+    body = msgspec.json.encode(document)
+    return Request(method="POST", path=path, headers=(*headers, _JSON_TYPE), body=body)
 
 
 def bearer(request: Request) -> str | None:

@@ -13,19 +13,35 @@ from archiver.errors import UnreadableError
 # No pixel count or credit is larger; what claims to be is noise.
 MAX_INTEGER = 10**9 - 1
 
+# No provider's seeds reach beyond this.
+MAX_SEED = 2**63 - 1
+
 _YES = {"yes", "true", "on", "1"}
 _NO = {"no", "false", "off", "0"}
 
 
-def read_document(body: bytes) -> Mapping[str, Any]:
-    """A body that must be a JSON object, with or without a byte order mark; UnreadableError."""
+def read_json(body: bytes) -> Any:
+    """A body that must be JSON, with or without a byte order mark; raises UnreadableError."""
     try:
-        value = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(f"the body is not JSON: {error}") from error
+
+
+def read_document(body: bytes) -> Mapping[str, Any]:
+    """A body that must be a JSON object; raises UnreadableError."""
+    value = read_json(body)
     if not isinstance(value, dict):
         raise UnreadableError("the body is JSON, but not an object")
     return value
+
+
+def as_document(body: bytes) -> Mapping[str, Any]:
+    """A body that is a JSON object; else empty."""
+    try:
+        return read_document(body)
+    except UnreadableError:
+        return {}
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

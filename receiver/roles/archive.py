@@ -81,7 +81,7 @@ def _benches(
     config: Config, egress: Egress, blobs: BlobStore, reader: CatalogReader, inboxes: Inboxes
 ) -> dict[JobKind, Bench]:
     random = SystemRandom().random
-    spool = config.catalog.path.parent / "spool"
+    spool = config.catalog.folder / "spool"
     capture = Capture(
         egress=egress,
         store=Store(blobs, Budget(config.archive.memory_bytes), spool),
@@ -111,7 +111,7 @@ async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -
     asking = Asking(
         apis=config.providers.all,
         upstream=await stack.enter_async_context(Upstream()),
-        accounts=open_accounts(catalog.path.parent),
+        accounts=open_accounts(catalog.folder),
         now=clock.now,
         monotonic=clock.monotonic,
     )

@@ -33,7 +33,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     """Passes requests on until told to stop, then finishes those under way."""
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    accounts = open_accounts(config.catalog.path.parent)
+    accounts = open_accounts(config.catalog.folder)
     folder = config.catalog.inbox_folder
     inbox = SqliteInbox(folder / "gateway.db", min_free_bytes=config.catalog.min_free_bytes)
     await inbox.start()
@@ -93,6 +93,7 @@ def _gateway(
         inbox=inbox,
         accounts=accounts,
         webhook_url=lambda name: webhook_url(config, name, token_bytes(NONCE_BYTES)),
+        trusted_proxies=config.listen.proxies,
         max_body_bytes=config.gateway.max_body_bytes,
         answer_seconds=config.gateway.answer_seconds,
         now=clock.now,

@@ -81,7 +81,7 @@ class Supervisor:
 
         Raises ConfigError if an address or the archive is taken, or a listener has no use.
         """
-        folder = self._config.catalog.path.parent
+        folder = self._config.catalog.folder
         for role in self._roles:
             self._locks.append(take(folder, role))
         names = [_LISTENER_OF[role] for role in self._roles if role in _LISTENER_OF]
@@ -191,7 +191,7 @@ class Supervisor:
 
     @property
     def _metrics_folder(self) -> Path:
-        return self._config.catalog.path.parent / "metrics"
+        return self._config.catalog.folder / "metrics"
 
     def _prepare_metrics(self) -> None:
         """Counts begin anew with the service; the files of dead processes would only add up."""

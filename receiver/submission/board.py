@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from archiver.lifecycle import SETTLED
+from archiver.lifecycle import SETTLED, has_ended
 from archiver.models import Generation, GenerationState, Slot, SlotState
 from receiver.submission.batch import Row
 from receiver.submission.entries import Event, Standing
@@ -32,6 +32,7 @@ _OF_EVENTS = {
     Event.HELD: State.HELD,
     Event.DEAD: State.DEAD,
 }
+_SAD = (SlotState.HELD, SlotState.DEAD)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,17 +57,13 @@ def shown(standing: Standing, generation: Generation | None = None) -> Shown:
     )
     if generation is None:
         return plain
-    under_way = (GenerationState.QUEUED, GenerationState.RUNNING)
     return replace(
         plain,
         state=_state(generation),
         why=next((slot.reason for slot in generation.slots if slot.state in _SAD), ""),
-        drawn=generation.state not in under_way,
+        drawn=has_ended(generation),
         slots=generation.slots,
     )
-
-
-_SAD = (SlotState.HELD, SlotState.DEAD)
 
 
 def _state(generation: Generation) -> State:

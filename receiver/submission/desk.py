@@ -41,7 +41,6 @@ _EVENTS = {
     Verdict.DEAD: Event.DEAD,
 }
 
-
 _UNANSWERED = Outcome(verdict=Verdict.IN_DOUBT, why="it was never answered")
 
 
@@ -76,6 +75,8 @@ class Desk:
         lanes: defaultdict[str, deque[Row]] = defaultdict(deque)
         for row in self.board.rows:
             standing = self.sending.journal.standing(row.number)
+            if standing.sent_at is not None:  # before this command was typed again
+                self.sending.requested_at[row.provider].append(standing.sent_at)
             if standing.event in (Event.WAITING, Event.SENDING):
                 lanes[row.provider].append(row)
         async with asyncio.TaskGroup() as group:

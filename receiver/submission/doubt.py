@@ -22,7 +22,6 @@ from receiver.upstream import UpstreamError
 # How far our clock and the provider's may differ, and how long it may take to begin.
 _BEFORE, _AFTER = timedelta(seconds=30), timedelta(seconds=150)
 
-
 # "Error recovery" of doitong-stable-diffusion: three tries, after 1, 2 and 4 seconds.
 _REPEATS = 3
 

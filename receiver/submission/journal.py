@@ -18,7 +18,6 @@ from receiver.submission.entries import UNTOUCHED, Entry, Standing, after, stand
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
-
 _BEGINNING = b'{"journal":"'
 
 

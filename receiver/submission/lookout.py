@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from archiver.catalog import CatalogReader, Tables
-from archiver.catalog.activity import Heard, heard_since
+from archiver.catalog.activity import Recent, heard_since
 from archiver.errors import CatalogUnavailableError
 from archiver.models import Generation
 from receiver.submission.board import Board, State, shown
@@ -20,10 +20,9 @@ LOOK_SECONDS = 0.5
 # The archive role gives a sign of life far more often.
 _SILENT = timedelta(seconds=60)
 
-Names = Sequence[tuple[str, str]]
-
-
 _NOBODY = "no service runs to fetch the pictures: start `holdfast serve`; nothing is lost meanwhile"
+
+Names = Sequence[tuple[str, str]]
 
 
 @dataclass(kw_only=True)
@@ -38,7 +37,7 @@ class Lookout:
     journal: Journal
     note: Callable[[str], None]
     now: Callable[[], datetime]
-    heard: dict[str, list[Heard]] = field(default_factory=dict)
+    heard: dict[str, list[Recent]] = field(default_factory=dict)
     _is_served: bool = False
     _noted: bool = False
 

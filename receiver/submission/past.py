@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
-from archiver.catalog.activity import Heard
+from archiver.catalog.activity import Recent
 from receiver.submission.batch import Row
 from receiver.submission.entries import Event, Standing
 from receiver.submission.limits import History
@@ -17,7 +17,7 @@ FORGOTTEN = timedelta(hours=1)
 def history(
     rows: Iterable[Row],
     standing: Callable[[int], Standing],
-    heard: Collection[Heard],
+    heard: Collection[Recent],
     *,
     requested_at: Iterable[datetime],
     on_their_way: Collection[int],

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import aiohttp
-
 from archiver.errors import UnreadableError
 from archiver.inbox import InboxWriter, NewDelivery
 from archiver.models import Heard, Observation
@@ -16,12 +14,12 @@ from receiver.exchange import Exchange, Request, encode
 from receiver.overheard import overheard
 from receiver.pace import wait_seconds
 from receiver.providers import PROVIDERS
+from receiver.providers.base import Concern
 from receiver.settings import Api
-from receiver.upstream import Upstream, UpstreamError
+from receiver.upstream import Upstream
 
 # ModelsLab may draw before it answers.
 _ANSWER_SECONDS = 120.0
-_MAX_ANSWER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,38 +46,34 @@ class Posting:
 
         Raises UpstreamError, and InboxUnavailableError: sent then, and not recorded.
         """
-        async with self.upstream.send(
-            self.apis[provider].base_url, request, seconds=_ANSWER_SECONDS
-        ) as response:
-            body = await _whole(response)
+        base_url = self.apis[provider].base_url
+        answer = await self.upstream.ask(base_url, request, seconds=_ANSWER_SECONDS)
         exchange = overheard(
             PROVIDERS[provider],
             self.accounts,
             request,
-            status=response.status,
-            headers=response.raw_headers,
-            body=body,
+            status=answer.status,
+            headers=answer.raw_headers,
+            body=answer.body,
         )
         encoded = encode(exchange)
         said = _understood(provider, encoded)
         # A refusal begins nothing, but may tell how much credit is left.
-        if said or 400 <= response.status < 429:
-            await self._record(provider, encoded)
+        if said or 400 <= answer.status < 429:
+            asks = PROVIDERS[provider].concern(request) is Concern.QUESTION
+            await self._record(provider, encoded, Heard.POLLED if asks else Heard.OVERHEARD)
         return Answered(
             exchange=exchange,
             observation=said[0] if said else None,
-            wait_seconds=wait_seconds(response.headers, self.now()),
+            wait_seconds=wait_seconds(answer.headers, self.now()),
         )
 
-    async def _record(self, provider: str, encoded: bytes) -> None:
+    async def _record(self, provider: str, encoded: bytes, heard: Heard) -> None:
         delivery = NewDelivery(
             source=provider,
-            heard=Heard.OVERHEARD,
-            path_token="",
+            heard=heard,
             received_at=self.now(),
-            peer="",
             verified_by="submit",
-            headers=(),
             body=encoded,
         )
         await self.inbox.append(delivery)
@@ -90,16 +84,3 @@ def _understood(provider: str, encoded: bytes) -> tuple[Observation, ...]:
         return PROVIDERS[provider].parse(Heard.OVERHEARD, "", encoded)
     except UnreadableError:
         return ()
-
-
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    try:
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > _MAX_ANSWER_BYTES:
-                raise UpstreamError(f"an answer beyond {_MAX_ANSWER_BYTES} bytes", sent=True)
-    except (aiohttp.ClientError, OSError) as error:
-        said = f"the answer broke off ({type(error).__name__})"
-        raise UpstreamError(said, sent=True) from None
-    return bytes(body)

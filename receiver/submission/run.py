@@ -75,7 +75,7 @@ async def carry_out(
             posting=Posting(
                 apis=ordered.apis,
                 upstream=upstream,
-                accounts=open_accounts(config.catalog.path.parent),
+                accounts=open_accounts(config.catalog.folder),
                 inbox=inbox,
                 now=clock.now,
             ),

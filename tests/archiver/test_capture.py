@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from base64 import b64encode
+from base64 import b64encode, encodebytes
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -63,7 +63,12 @@ class Capturing:
 
     async def heard(self, path: str = SIGNED, prompt: str | None = None) -> None:
         """A delivery says that the picture is there."""
-        observation = succeeded("1", self.url(path), prompt)
+        await self.heard_url(self.url(path), prompt)
+
+    async def heard_url(self, url: str, prompt: str | None = None) -> None:
+        """A delivery says that the picture is behind this link, or in it."""
+        self.urls[url_sha256(url)] = url
+        observation = succeeded("1", url, prompt)
 
         def work(tables: Tables) -> None:
             before = tables.generations.load("doitong", "1")
@@ -356,6 +361,122 @@ async def test_a_link_that_cannot_be_revealed_is_gone(capturing: Capturing) -> N
     assert (await capturing.fetch()).outcome == "lost"
     assert "no longer there" in (await capturing.given_up()).reason
     assert capturing.origin.requests == []
+
+
+# As text ------------------------------------------------------------------------------------------
+
+TEXT = b64encode(PICTURE)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "avif", "mp4", "webm"])
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+async def test_a_picture_that_comes_as_text_is_archived_as_a_picture(
+    capturing: Capturing, kind: str, prefix: str
+) -> None:
+    """What lies in the bucket are its own bytes, named by what they are."""
+    body, media_type = WHOLE[kind]
+    body += bytes(99) if kind == "webm" else b""  # too short for text to be told from it
+    text = prefix.encode() + encodebytes(body)
+    capturing.origin.answers["/1.png"] = answer(200, text, Content_Type="text/plain")
+    await capturing.heard()
+    settled = await capturing.fetch()
+    (kept,) = (await capturing.slot()).assets
+    assert (settled.outcome, settled.says["size_bytes"]) == ("archived", len(body))
+    assert (kept.sha256, kept.media_type) == (sha256(body).digest(), media_type)
+
+
+async def test_text_in_many_pieces_is_one_picture(capturing: Capturing) -> None:
+    """Wherever the network cuts it, be it for ten thousand pixels or in the middle of a group."""
+
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for start in range(0, len(TEXT), 7):
+            piece = TEXT[start : start + 7]
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+    capturing.origin.answers["/1.png"] = trickle
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "archived"
+    (kept,) = (await capturing.slot()).assets
+    assert kept.sha256 == sha256(PICTURE).digest()
+
+
+async def _break_text_off(writer: asyncio.StreamWriter) -> None:
+    """Half of the text, and then no more."""
+    writer.write(answer(200, TEXT)[: -len(TEXT) // 2])
+    await writer.drain()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer(200, TEXT[:-1]),
+        answer(200, TEXT[:-8]),
+        answer(200, TEXT[:80]),
+        answer(200, TEXT[:80] + b"<" + TEXT[81:]),
+        answer(200, b64encode(STRANGERS["an HTML page"] * 9)),
+        answer(200, b64encode(TEXT)),
+        _break_text_off,
+    ],
+    ids=["a character short", "cut", "half", "broken", "a page", "text of text", "broken off"],
+)
+async def test_text_that_is_no_whole_picture_is_tried_again(
+    capturing: Capturing, script: Script
+) -> None:
+    """Nothing of it is kept, and the whole may come the next time."""
+    capturing.origin.answers["/1.png"] = [script, answer(200, TEXT)]
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    assert await _objects(capturing) == []
+    capturing.clock.advance(seconds=1)
+    assert (await capturing.fetch()).outcome == "archived"
+
+
+async def test_a_digest_promised_of_text_is_of_the_text(capturing: Capturing) -> None:
+    """It is the wire's bytes that an origin knows."""
+    promise = _promises(TEXT)["all"]
+    capturing.origin.answers["/1.png"] = answer(200, TEXT, **promise)
+    await capturing.heard()
+    settled = await capturing.fetch()
+    assert settled.outcome == "archived"
+    assert "other_digest_than_promised" not in settled.says
+    assert len(capturing.origin.requests) == 1
+
+
+async def test_text_may_not_be_larger_than_a_picture(capturing: Capturing) -> None:
+    """The limit is on what is downloaded."""
+    capturing.origin.answers["/1.png"] = answer(200, b"QUJD" * (1 << 19))
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "lost"
+    assert "too_large" in repr((await capturing.slot()).links)
+
+
+async def test_a_data_url_is_the_picture(capturing: Capturing) -> None:
+    """Nobody is asked for it, and no row repeats it."""
+    capturing.hosts.clear()
+    await capturing.heard_url(f"data:image/png;base64,{TEXT.decode()}")
+    assert (await capturing.fetch()).outcome == "archived"
+    slot = await capturing.slot()
+    (kept,) = slot.assets
+    assert kept.sha256 == sha256(PICTURE).digest()
+    assert [(link.location, link.host) for link in slot.links] == [("data:image/png", "")]
+    assert capturing.origin.requests == []
+
+
+@pytest.mark.parametrize("data", [TEXT.decode()[:-1], TEXT.decode()[:-40], "", "QUJD" * 99])
+async def test_a_data_url_that_is_broken_is_lost_in_the_end(
+    capturing: Capturing, data: str
+) -> None:
+    """It is no better the next time, and after the usual patience another is asked for."""
+    await capturing.heard_url(f"data:image/png;base64,{data}", "a fox")
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.clock.advance(seconds=PATIENCE_SECONDS)
+    assert (await capturing.fetch()).outcome == "lost"
+    assert (await capturing.slot()).state == "expected"
+    assert (await capturing.given_up()).state == "held"
+    assert await _objects(capturing) == []
 
 
 # What the origin promised -------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from tests.archiver.heard import (
     RENDERABLE,
     REQUEST,
     SIGNED_URL,
+    TRANSIENT,
     Hearing,
     asset,
     failed,
@@ -133,6 +134,10 @@ class TestPlan:
             "a lost link": (lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE), 1),
             "and its provider asked": (
                 stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE)),
+                0,
+            ),
+            "a passing loss, and its provider asked": (
+                stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, TRANSIENT)),
                 0,
             ),
             "a fresh link lost after that": (

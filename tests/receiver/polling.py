@@ -103,19 +103,23 @@ class House:
             ]
             await self.hear(*remembered)
             return
-        account = self.accounts.fingerprint("dashscope", key)
-        await self.hear(*[self._overheard(task_id, body, account) for task_id in task_ids])
+        path = "/api/v1/services/aigc/text2image/image-synthesis"
+        outputs = ({"task_id": task_id, "task_status": "PENDING"} for task_id in task_ids)
+        taken = ({"output": output} for output in outputs)
+        await self.hear(*[self.overheard("POST", path, it, request=body, key=key) for it in taken])
 
-    def _overheard(self, task_id: str, request: bytes, account: str) -> NewDelivery:
-        output = {"task_id": task_id, "task_status": "PENDING"}
+    def overheard(
+        self, method: str, path: str, says: object, *, request: bytes = b"", key: str = KEY
+    ) -> NewDelivery:
+        """A client of the gateway's was answered by DashScope."""
         exchange = Exchange(
-            method="POST",
-            path="/api/v1/services/aigc/text2image/image-synthesis",
+            method=method,
+            path=path,
             request_type="application/json",
             request=request,
             status=200,
-            answer=json.dumps({"output": output}).encode(),
-            account=account,
+            answer=json.dumps(says).encode(),
+            account=self.accounts.fingerprint("dashscope", key),
         )
         return delivery(
             encode(exchange), source="dashscope", heard=Heard.OVERHEARD, received_at=self.clock()

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from archiver.catalog.schema import migrate
 from archiver.inbox.sqlite import SqliteInboxReader
 from archiver.models import GenerationState, Observation
-from receiver.adoption import span
 from receiver.cli import main
+from receiver.commands.adopt import span
 from receiver.providers import observations
 from receiver.simulator import Simulator
 

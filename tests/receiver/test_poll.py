@@ -44,7 +44,8 @@ from tests.receiver.polling import (
 
 DASHSCOPE = {"keys": {"main": KEY}}
 TIMEOUT = {"code": "InternalError.Timeout", "message": "timed out"}
-UNKNOWN = task("1", "UNKNOWN")
+UNKNOWN_TASK = {"output": {"task_id": "1", "task_status": "UNKNOWN"}}
+UNKNOWN = spoken(UNKNOWN_TASK)
 RUNNING = task("1", "RUNNING")
 # Nobody waits for a turn in a simulated time: whose turn it is not comes again.
 NO_PATIENCE = 0.001
@@ -405,7 +406,8 @@ async def test_no_answer_is_no_end(
     await house.submitted("1")
     house.says("1", script)
     house.clock.advance(seconds=6)
-    assert await house.poll_due() == ["unanswered"]
+    async with asyncio.timeout(20):
+        assert await house.poll_due() == ["unanswered"]
     job = await house.job("1")
     assert reason in job.reason
     assert job.reason
@@ -601,6 +603,22 @@ async def test_a_hint_during_the_question_is_followed_after_it(tmp_path: Path) -
         assert house.asked == 2
 
 
+async def test_a_hint_at_what_was_just_told_is_no_reason_to_ask(house: House) -> None:
+    """Some providers' links die by the next question, so none follows before absorb has looked."""
+    await house.submitted("1")
+    house.says("1", task("1", "SUCCEEDED", link("a")), task("1", "SUCCEEDED", link("b")))
+    house.clock.advance(seconds=6)
+    settles = await house.ask()
+    hinted_at = house.clock.advance(seconds=1)
+    await house.change("1", lambda generation: replace(generation, hinted_at=hinted_at))
+    assert await house.settle(*settles) == ["told"]
+    assert await house.ask() == []
+    await house.absorb()
+
+    assert (await house.slot("1")).state == "linked"
+    assert (house.asked, house.waiting()) == (1, 0)
+
+
 async def test_polls_leave_the_fetches_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many questions wait for a silent provider, each kind has benches of its own."""
     monkeypatch.setattr(worker_room, "IDLE_SECONDS", 0.01)
@@ -767,6 +785,25 @@ async def test_of_an_account_unknown_every_key_is_tried(tmp_path: Path) -> None:
         assert [key for key in keys.values() for it in house.provider.requests if key in it] == [
             *keys.values()
         ]
+
+
+async def test_who_was_told_of_nothing_is_not_its_account(tmp_path: Path) -> None:
+    """Another client may ask for it through the gateway; its own account goes on being asked."""
+    keys = {"main": KEY, "other": OTHER_KEY}
+    async with open_house(tmp_path, dashscope={"keys": keys}) as house:
+        # Of two accounts that are named the greater counts.
+        own, strange = sorted(
+            keys.values(), key=lambda key: house.accounts.fingerprint("dashscope", key)
+        )
+        await house.submitted("1", key=own)
+        await house.hear(house.overheard("GET", "/api/v1/tasks/1", UNKNOWN_TASK, key=strange))
+        house.says("1", task("1", "SUCCEEDED", link("a")))
+        house.clock.advance(seconds=6)
+        assert await house.poll_due() == ["told"]
+
+        assert own in house.provider.requests[0]
+        account = (await house.generation("1")).account
+        assert account == house.accounts.fingerprint("dashscope", own)
 
 
 # Meanwhile ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.exchange import Request
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Concern
 
@@ -125,10 +126,30 @@ def test_concern(provider: str, request_line: str, expected: Concern | None) -> 
     """By how the path ends, whatever stands before it and in its query."""
     method, path = request_line.split(" ")
 
-    assert PROVIDERS[provider].concern(method, path) == expected
+    asked = Request(method=method, path=path, body=b'{"query": "mutation { generate { id } }"}')
+
+    assert PROVIDERS[provider].concern(asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"query": "mutation { generate(input: $input) { id } }"}', SUBMISSION),
+        (b'{"query": "mutation { generateImage(input: $input) { id } }"}', SUBMISSION),
+        (b'{"query": "query { generation(id: 1) { id status url } }"}', QUESTION),
+        (b'{"query": "mutation { login(password: 1) { token } }"}', NEITHER),
+        (b'{"query": "mutation { createApiKey { key } }"}', NEITHER),
+        (b"", NEITHER),
+    ],
+)
+def test_graphql_is_told_by_what_it_says(body: bytes, expected: Concern | None) -> None:
+    """A login passes by one address with the pictures, and nothing of it is kept."""
+    asked = Request(method="POST", path="/graphql", body=body)
+
+    assert PROVIDERS["doitong"].concern(asked) == expected
 
 
 @given(st.sampled_from(sorted(PROVIDERS)), st.sampled_from(["GET", "POST", "PUT"]), st.text())
 def test_any_path(provider: str, method: str, path: str) -> None:
     """No path raises anything."""
-    PROVIDERS[provider].concern(method, path)
+    PROVIDERS[provider].concern(Request(method=method, path=path))

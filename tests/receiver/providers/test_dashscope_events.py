@@ -28,12 +28,13 @@ class TestEvents:
     """EventBridge brings word that a task ended, and seldom what came of it."""
 
     def test_success(self) -> None:
-        """Without its results a poll must follow; the model is the last part of the key."""
+        """Without its results a poll must follow at once; the model is the last part of the key."""
         assert finished() == (
             Observation(
                 provider="dashscope",
                 generation_id=TASK_ID,
                 state=GenerationState.RUNNING,
+                hint=True,
                 params=GenerationParams(task="text-to-image", model="wanx-v1"),
                 created_at=datetime(2023, 10, 25, 1, 45, 9, tzinfo=UTC),
                 completed_at=datetime(2023, 10, 25, 1, 45, 16, tzinfo=UTC),
@@ -59,6 +60,7 @@ class TestEvents:
         (observation,) = finished(task_status="FAILED")
 
         assert (observation.state, observation.failure) == (GenerationState.RUNNING, None)
+        assert observation.hint
 
     def test_a_failure_with_its_reason(self) -> None:
         """Then it is over."""
@@ -168,11 +170,13 @@ class TestList:
             provider="dashscope",
             generation_id="3c777dbc",
             state=GenerationState.RUNNING,
+            hint=True,
             params=GenerationParams(task="text-to-image", model="wanx2.1-t2i-turbo"),
             created_at=datetime(2025, 4, 25, 8, 4, 53, 253_000, tzinfo=UTC),
             completed_at=datetime(2025, 4, 25, 8, 5, 2, 481_000, tzinfo=UTC),
         )
         assert (second.generation_id, second.state) == ("b", GenerationState.QUEUED)
+        assert not second.hint
 
     @pytest.mark.parametrize(
         ("word", "state"),

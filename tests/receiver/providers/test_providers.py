@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 
+import msgspec
 import pytest
 
 from archiver.errors import UnreadableError
@@ -63,15 +64,53 @@ def test_a_remembered_request_is_of_the_generation_in_its_path() -> None:
     assert observation.generation_id == "hello"
 
 
-@pytest.mark.parametrize("heard", [Heard.POLLED, Heard.OVERHEARD])
-@pytest.mark.parametrize(("account", "expected"), [("5f2c", "5f2c"), ("", None)])
-def test_an_exchange_is_of_an_account(heard: Heard, account: str, expected: str | None) -> None:
-    """Whose key it was goes with all that the exchange says; none where it had no key."""
+@pytest.mark.parametrize(
+    ("heard", "account", "expected"),
+    [
+        (Heard.POLLED, "5f2c", "5f2c"),
+        (Heard.POLLED, "", None),
+        (Heard.OVERHEARD, "5f2c", None),
+    ],
+)
+def test_a_question_is_of_an_account(heard: Heard, account: str, expected: str | None) -> None:
+    """Where we asked, it is whose key it was; but any client may ask after any id."""
     answer = b'{"data": [{"task_id": "a", "status": "RUNNING"}, {"task_id": "b"}]}'
     said = Exchange(method="GET", path="/tasks", status=200, answer=answer, account=account)
     heard_of = observations(delivery(encode(said), source="dashscope", heard=heard))
 
     assert [observation.account for observation in heard_of] == [expected, expected]
+
+
+@pytest.mark.parametrize(("account", "expected"), [("5f2c", "5f2c"), ("", None)])
+def test_a_submission_is_of_an_account(account: str, expected: str | None) -> None:
+    """Who asked for a picture has it."""
+    said = Exchange(
+        method="POST",
+        path="/api/v1/services/aigc/text2image/image-synthesis",
+        request=b'{"model": "m", "input": {"prompt": "a fox"}}',
+        status=200,
+        answer=b'{"output": {"task_id": "a", "task_status": "PENDING"}}',
+        account=account,
+    )
+    [seen] = observations(delivery(encode(said), source="dashscope", heard=Heard.OVERHEARD))
+
+    assert seen.account == expected
+
+
+def test_a_question_beside_a_submission_takes_nothing_over() -> None:
+    """One request may hold both, and the question be after somebody else's generation."""
+    asks = (
+        'mutation { generate(input: {input: {text: "a fox"}}) { id } }',
+        'query { generation(id: "7") { id status } }',
+    )
+    document = msgspec.json.encode([{"query": query} for query in asks])
+    answer = b'[{"data": {"generate": {"id": "1"}}}, {"data": {"generation": {"id": "7"}}}]'
+    said = Exchange(
+        method="POST", path="/graphql", request=document, status=200, answer=answer, account="5f2c"
+    )
+    heard_of = observations(delivery(encode(said), source="doitong", heard=Heard.OVERHEARD))
+
+    assert {seen.generation_id: seen.account for seen in heard_of} == {"1": "5f2c", "7": None}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.catalog.activity import Heard
+from archiver.catalog.activity import Recent
 from receiver.settings import Limits
 from receiver.submission.batch import read_batch
 from receiver.submission.entries import UNTOUCHED, Event, Standing
@@ -85,10 +85,10 @@ def test_what_the_past_holds() -> None:
         4: Standing(event=Event.WAITING, sent_at=NOW - 6 * SECOND),
     }
     heard = [
-        Heard(id="one", first_heard_at=NOW, has_ended=False),
-        Heard(id="theirs", first_heard_at=NOW - 5 * SECOND, has_ended=False),
-        Heard(id="ended", first_heard_at=NOW - 4 * SECOND, has_ended=True),
-        Heard(id="forgotten", first_heard_at=NOW - 7200 * SECOND, has_ended=False),
+        Recent(id="one", first_heard_at=NOW, has_ended=False),
+        Recent(id="theirs", first_heard_at=NOW - 5 * SECOND, has_ended=False),
+        Recent(id="ended", first_heard_at=NOW - 4 * SECOND, has_ended=True),
+        Recent(id="forgotten", first_heard_at=NOW - 7200 * SECOND, has_ended=False),
     ]
 
     past = history(

@@ -91,7 +91,7 @@ class TestOnePrompt:
         ("arguments", "code", "words"),
         [
             (["--provider", "doitong"], 2, "give a PROMPT or a --batch"),
-            (["a cat"], 1, "the provider is None"),
+            (["a cat"], 2, "say to whom: --provider NAME"),
             (["a cat", "--provider", "doitong", "--seed", "7"], 1, "doitong takes none"),
             (["a cat", "--provider", "doitong", "--width", "x"], 1, "width: expected int"),
             (["a cat", "--provider", "doitong", "--key", "yours"], 1, "keys has mine"),
