@@ -63,7 +63,7 @@ def healed(
 
 def _is_video(generation: Generation) -> bool:
     """A task for a video has one, and no list of results."""
-    assets = [slot.leading_asset for slot in generation.slots]
+    assets = [slot.leading_asset for slot in generation.slots if not slot.role]
     return all(asset is not None and asset.media_type.startswith("video/") for asset in assets)
 
 

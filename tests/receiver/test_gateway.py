@@ -328,3 +328,27 @@ class TestOverhearing:
             async with asked(role, "/api/v1/tasks/t1", method="GET") as heard:
                 assert heard.status == 200
         assert [method for method, *_ in provider.asked] == ["POST", "GET"]
+
+    async def test_a_large_answer_is_kept_however_it_is_packed(
+        self, tmp_path: Path, provider: Provider
+    ) -> None:
+        """Pictures as text inflate beyond what any webhook may."""
+        packed = gzip.compress(json.dumps({**SUBMITTED, "much": "x" * (9 << 20)}).encode())
+
+        async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+        provider.answer = answer
+        async with gateway(tmp_path, provider.port) as role:
+            async with asked(role, json=REQUEST) as heard:
+                assert heard.status == 200
+            [seen] = observations(role.stored()[0])
+        assert seen.generation_id == "t1"
+
+
+async def test_a_proxy_speaks_for_whom_it_forwards(tmp_path: Path, provider: Provider) -> None:
+    """Behind one on this machine everybody comes from here, and only some may."""
+    async with gateway(tmp_path, provider.port) as role:
+        for address, status in (("203.0.113.9", 404), ("127.0.0.1", 200)):
+            async with asked(role, json=REQUEST, headers={"X-Forwarded-For": address}) as heard:
+                assert heard.status == status
