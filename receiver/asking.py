@@ -16,6 +16,7 @@ from receiver.exchange import Request, encode
 from receiver.overheard import overheard
 from receiver.pace import Pace, wait_seconds
 from receiver.providers import PROVIDERS
+from receiver.reading import whole
 from receiver.settings import Api
 from receiver.upstream import Upstream, UpstreamError
 
@@ -26,7 +27,6 @@ _MAX_ANSWER_BYTES = 64 << 20
 # Whose turn comes later than this gives up its place at the bench meanwhile.
 _PATIENCE_SECONDS = 1.0
 _THROTTLED_SECONDS = 10.0
-
 
 # How the reason of a question begins that cannot be asked until the configuration changes.
 NOT_POLLABLE = "not pollable"
@@ -81,11 +81,13 @@ class Asking:
                 self.upstream.send(api.base_url, request, seconds=_SILENCE_SECONDS) as response,
             ):
                 self._heed(account, response)
-                body = await _whole(response)
+                body = await whole(response.content, _MAX_ANSWER_BYTES)
         except UpstreamError as error:
             raise UnansweredError(str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise UnansweredError(f"the answer broke off ({type(error).__name__})") from None
+        if body is None:
+            raise UnansweredError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
         told = self._understood(generation, request, response, body)
         if not told.says and generation.account is None and turn < len(api.keys):
             raise UnansweredError("this account knows no such generation, the next may")
@@ -158,12 +160,3 @@ class Asking:
             raise UnansweredError(f"the answer ({response.status}) says nothing of it")
         says = tuple(one for one in own if not one.unknown or one.state is GenerationState.LOST)
         return Told(body=encoded, says=says)
-
-
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > _MAX_ANSWER_BYTES:
-            raise UnansweredError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-    return bytes(body)

@@ -161,7 +161,7 @@ class Gateway:
                     logger().error("an answer passed unheard", provider=passage.provider)
                 return await _stream(request, answer, heard)
             passing = answer.status == 429 or answer.status >= 500
-            if passage.concern and not passing:
+            if passage.concern and not streams and not passing:
                 exchange = overheard(
                     PROVIDERS[passage.provider],
                     self.accounts,

@@ -62,11 +62,8 @@ class Poll:
         delivery = NewDelivery(
             source=generation.provider,
             heard=Heard.POLLED,
-            path_token="",
             received_at=self.now(),
-            peer="",
             verified_by="poll",
-            headers=(),
             body=told.body,
         )
         await self.inbox.append(delivery)

@@ -14,6 +14,7 @@ from archiver.models import (
     DeliveryRef,
     GenerationParams,
     GenerationState,
+    InputObservation,
     SlotObservation,
     SlotState,
 )
@@ -54,6 +55,14 @@ class TestMerge:
         shuffled = data.draw(st.permutations(hearings + repeated))
 
         assert hear(*hearings) == hear(*shuffled)
+
+    def test_a_request_may_name_only_so_many_pictures(self) -> None:
+        """However many roles it gives them: each would be a slot, and a row."""
+        named = tuple(
+            InputObservation(role=f"img{at}", url=f"{PLAIN_URL}?{at}") for at in range(99)
+        )
+
+        assert len(hear(hearing(inputs=named)).slots) == MAX_SLOTS + 1
 
     @given(HEARINGS, HISTORIES, HEARINGS)
     def test_twice_is_once(self, first: Hearing, history: list[Hearing], again: Hearing) -> None:

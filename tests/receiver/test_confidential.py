@@ -71,6 +71,7 @@ OTHERS: dict[str, tuple[str, str]] = {
     "a field twice": (FORM, urlencode([("key", ""), ("key", KEY), ("prompt", "a cat")])),
     "a field of a list": (FORM, urlencode([("data[key]", "sk-other-1234"), ("prompt", "a cat")])),
     "a list of fields": (FORM, urlencode([("key[]", "sk-other-1234"), ("prompt", "a cat")])),
+    "a field twice in JSON": (JSON, '{"key":"sk-other-1234","prompt":"a cat","key":""}'),
     "JSON in JSON": (JSON, NESTED.replace(KEY, "sk-other-1234")),
     "in a GraphQL document": (
         JSON,

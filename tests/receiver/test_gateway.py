@@ -352,3 +352,15 @@ async def test_a_proxy_speaks_for_whom_it_forwards(tmp_path: Path, provider: Pro
         for address, status in (("203.0.113.9", 404), ("127.0.0.1", 200)):
             async with asked(role, json=REQUEST, headers={"X-Forwarded-For": address}) as heard:
                 assert heard.status == status
+
+
+async def test_what_is_for_the_next_hop_is_not_passed_on(
+    tmp_path: Path, provider: Provider
+) -> None:
+    """TRACE would show the client's key to whoever made it ask."""
+    async with (
+        gateway(tmp_path, provider.port) as role,
+        asked(role, "/api/v1/tasks/t1", method="TRACE") as heard,
+    ):
+        assert heard.status == 405
+    assert provider.asked == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from archiver.blobs.folder import FolderBlobs
-from archiver.models import Generation, Origin
+from archiver.models import Generation, Origin, Slot, SlotState
 from receiver import exchange
 from receiver.accounts import open_accounts
 from tests.receiver.providers.holdings import PICTURE, asset, generation
@@ -165,6 +166,22 @@ class TestWhen:
         provider.says({"output": {"task_id": "t2", "task_status": "UNKNOWN"}})
         async with healing(tmp_path, provider) as role:
             assert (await ask(role, "/dashscope/api/v1/tasks/t2"))[0] is None
+
+    async def test_a_picture_that_went_in_is_none_that_came_out(
+        self, tmp_path: Path, provider: Provider
+    ) -> None:
+        """The request's own pictures are held as well, and are no result."""
+        named = Slot(index=-7, role="image", state=SlotState.ARCHIVED, assets=(asset(),))
+        for slots, source in (((None,), None), ((asset(),), "archive")):
+            folder = tmp_path / str(source)
+            one = of_caller(folder, *slots)
+            one = replace(one, slots=(named, *one.slots))
+            provider.says(told("UNKNOWN"))
+            async with healing(folder, provider, one) as role:
+                healed_by, answer = await ask(role)
+            assert healed_by == source
+            results = answer["output"].get("results", [])
+            assert len(results) == (1 if source else 0)
 
     async def test_without_a_catalog(self, tmp_path: Path, provider: Provider) -> None:
         """The provider's answers pass, and that is told once."""

@@ -455,3 +455,18 @@ class TestBalance:
         exchange = Exchange(method="POST", path="/graphql", status=200, answer=answer)
 
         assert read_balance(exchange) == Balance(required=100.0, available=50.0)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'query { mine: generation(id: "own") { id: negativePrompt status url: prompt } }',
+        'query { generation(id: "own") { ...F } } fragment F on G { status id # or not\n : title }',
+        "mutation { generate(input: $input) { id: prompt status } }",
+    ],
+)
+def test_nothing_is_believed_under_another_name(query: str) -> None:
+    """Else a client's own text could pass for the id of somebody else's generation."""
+    answer = {"data": {"mine": DONE, "generation": DONE, "generate": DONE}}
+
+    assert submission(query, answer, input=NESTED) == ()

@@ -145,3 +145,17 @@ def test_an_exchange_tells_of_credit(heard: Heard, account: str) -> None:
 def test_who_refuses_in_words_tells_of_no_credit(source: str) -> None:
     """Only Doitong says in numbers what is left."""
     assert balance(delivery(b"", source=source, heard=Heard.OVERHEARD)) is None
+
+
+def test_an_answer_that_tells_the_request_takes_nothing_over() -> None:
+    """Who asks after a generation may be told its prompt, and has not asked for it by that."""
+    said = Exchange(
+        method="POST",
+        path="/api/v6/images/fetch/7",
+        status=200,
+        answer=b'{"status": "processing", "id": 7, "meta": {"prompt": "a fox", "seed": 5}}',
+        account="5f2c",
+    )
+    [seen] = observations(delivery(encode(said), source="modelslab", heard=Heard.OVERHEARD))
+
+    assert (seen.params.seed, seen.account) == (5, None)
