@@ -13,7 +13,7 @@ run: $(VENV)/.run ## the service beside a simulated provider: a dozen webhooks b
 	@$(BIN)/holdfast demo
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the README
 	$(BIN)/ruff format --check .
@@ -29,6 +29,8 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.absorb
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.archive
+	$(BIN)/python -m benchmarks.render
+	$(BIN)/python -m benchmarks.render_hop
 	$(BIN)/python -m benchmarks.demo
 
 torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it

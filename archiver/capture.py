@@ -17,13 +17,9 @@ from archiver.lifecycle import archive, lose_link
 from archiver.metrics import FETCHED_BYTES
 from archiver.models import Asset, Failure, FailureClass, Fault, Generation, Link, Origin, Slot
 from archiver.retries import FAULT_LAW, Retry, after_fault
-from archiver.store import Store
+from archiver.store import Store, provenance_of
 from archiver.work import Job, JobState
 from archiver.worker import Settle, Settled
-
-# S3 takes 2 KB of metadata, and a character may be nine bytes once it is escaped. The manifest
-# has the whole.
-_MAX_METADATA_CHARACTERS = 150
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +68,7 @@ class Capture:
             raise FetchError(Fault.OURS, str(error)) from error
         if url is None:
             raise FetchError(Fault.GONE, "the delivery that held the link is no longer there")
-        provenance = {
-            "provider": generation.provider,
-            "generation": generation.id[:_MAX_METADATA_CHARACTERS],
-            "slot": str(slot.index),
-        }
+        provenance = provenance_of(generation, slot.index)
         if is_inline(url):
             return await self._take_in(unpacked(url), None, provenance), ()
         # A client's own pictures lie wherever it pleases; what the guard refuses it refuses still.

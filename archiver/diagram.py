@@ -12,6 +12,13 @@ from itertools import product
 from archiver.lifecycle import SLOT_LAW, Facts
 from archiver.models import FailureClass, SlotState
 
+
+def may_be_drawn(facts: Facts) -> bool:
+    """Whether a picture that a renderer brings is taken in."""
+    lost = facts.failure_class is FailureClass.RENDERABLE and not facts.askable
+    return lost and facts.drawable and not (facts.drawn or facts.original or facts.live_link)
+
+
 # What can happen to a slot: when it can, and what it does to the facts.
 EVENTS: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], Facts]]] = {
     "a link is heard": (
@@ -45,13 +52,19 @@ EVENTS: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], Facts]]] = {
     ),
     "prompt remembered": (
         lambda facts: True,
-        lambda facts: replace(facts, drawable=True),
+        lambda facts: replace(facts, drawable=True, undrawn=False),
     ),
     "drawn here": (
-        lambda facts: (
-            facts.failure_class is FailureClass.RENDERABLE and facts.drawable and not facts.askable
-        ),
+        may_be_drawn,
         lambda facts: replace(facts, drawn=True),
+    ),
+    "drawn, and flagged": (
+        may_be_drawn,
+        lambda facts: replace(facts, drawn=True, flagged=True),
+    ),
+    "refused by a renderer": (
+        may_be_drawn,
+        lambda facts: replace(facts, undrawn=True),
     ),
 }
 

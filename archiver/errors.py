@@ -27,6 +27,10 @@ class LeaseLostError(HoldfastError):
     """A job's lease passed to another worker, so this one's outcome must change nothing."""
 
 
+class NotOfferedError(HoldfastError):
+    """What a renderer asked the desk for is not to be had; the sentence says why."""
+
+
 class BucketError(HoldfastError):
     """The bucket refused or failed: our fault or the operator's, trying again usually helps."""
 

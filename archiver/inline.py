@@ -81,6 +81,8 @@ async def decoded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 def _decode(text: bytes) -> bytes:
+    if text.endswith(b"==="):  # let by behind whole groups, and by itself not
+        raise _broken()
     try:
         return b64decode(text, validate=True)
     except binascii.Error:

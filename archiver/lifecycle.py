@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from archiver.drawing import drawn_from
 from archiver.joins import worst
 from archiver.models import (
     Asset,
@@ -24,11 +25,14 @@ from archiver.models import (
     Origin,
     Slot,
     SlotState,
+    Undrawn,
 )
 
 GENERATION_RANK = {state: rank for rank, state in enumerate(GenerationState)}
 
 NO_RENDERER = "no renderer"
+NOT_DRAWN = "not drawn"
+FLAGGED = "flagged by the safety checker"
 
 # A provider whose links die as fast as it signs them has nothing behind them.
 MAX_LOST_LINKS = 8
@@ -40,10 +44,12 @@ class Facts:
 
     original: bool = False
     drawn: bool = False
+    flagged: bool = False
     live_link: bool = False
     askable: bool = False
     failure_class: FailureClass | None = None
     drawable: bool = False
+    undrawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +66,11 @@ SLOT_LAW: tuple[SlotRule, ...] = (
         when=lambda facts: facts.original,
         state=SlotState.ARCHIVED,
         because="the provider's picture is in the bucket",
+    ),
+    SlotRule(
+        when=lambda facts: facts.drawn and facts.flagged,
+        state=SlotState.HELD,
+        because=FLAGGED,
     ),
     SlotRule(
         when=lambda facts: facts.drawn,
@@ -97,6 +108,11 @@ SLOT_LAW: tuple[SlotRule, ...] = (
         because="can neither be fetched nor drawn",
     ),
     SlotRule(
+        when=lambda facts: facts.drawable and facts.undrawn,
+        state=SlotState.HELD,
+        because=NOT_DRAWN,
+    ),
+    SlotRule(
         when=lambda facts: facts.drawable,
         state=SlotState.HELD,
         because=NO_RENDERER,
@@ -107,6 +123,8 @@ SLOT_LAW: tuple[SlotRule, ...] = (
         because="lost, and no prompt is known to draw it from",
     ),
 )
+
+_WITHOUT_PICTURE = frozenset({SlotState.HELD, SlotState.DEAD})
 
 SETTLED = frozenset({SlotState.ARCHIVED, SlotState.RENDERED, SlotState.HELD, SlotState.DEAD})
 
@@ -141,21 +159,32 @@ def settle(generation: Generation, slots: Iterable[Slot] | None = None) -> Gener
 def _settle_slot(generation: Generation, slot: Slot) -> Slot:
     failure = loss(generation, slot)
     live_link = leading_link(slot) is not None
+    refused = refusal(generation, slot)
     facts = Facts(
         original=any(asset.origin is Origin.PROVIDER for asset in slot.assets),
         drawn=any(asset.origin is Origin.FALLBACK for asset in slot.assets),
+        flagged=any(asset.rendering and asset.rendering.flagged for asset in slot.assets),
         live_link=live_link,
         askable=not live_link and is_askable(generation, slot),
         failure_class=failure.failure_class if failure else None,
-        drawable=bool(generation.params.prompt) and not slot.role,
+        drawable=bool((generation.params.prompt or "").strip()) and not slot.role,
+        undrawn=refused is not None,
     )
     rule = next(rule for rule in SLOT_LAW if rule.when(facts))
-    why = failure.message or failure.code if failure else ""
-    says_why = why and rule.state in (SlotState.HELD, SlotState.DEAD)
-    reason = f"{rule.because}: {why}" if says_why else rule.because
+    why = _why(rule, failure, refused)
+    reason = f"{rule.because}: {why}" if why else rule.because
     if (slot.state, slot.reason) == (rule.state, reason):
         return slot
     return replace(slot, state=rule.state, reason=reason)
+
+
+def _why(rule: SlotRule, failure: Failure | None, refused: Undrawn | None) -> str:
+    """What a reason says beyond its rule: what happened to the picture that is not there."""
+    if rule.because == NOT_DRAWN:
+        return refused.reason if refused else ""
+    if failure is None or rule.because == FLAGGED:
+        return ""
+    return failure.message or failure.code if rule.state in _WITHOUT_PICTURE else ""
 
 
 def loss(generation: Generation, slot: Slot) -> Failure | None:
@@ -171,6 +200,12 @@ def loss(generation: Generation, slot: Slot) -> Failure | None:
     if failure is not None and generation.moderated:
         return replace(failure, failure_class=FailureClass.POLICY)
     return failure
+
+
+def refusal(generation: Generation, slot: Slot) -> Undrawn | None:
+    """What the last renderer said that did not draw the slot, while nothing more is known."""
+    undrawn = slot.undrawn
+    return undrawn if undrawn and undrawn.target == drawn_from(generation) else None
 
 
 def is_askable(generation: Generation, slot: Slot) -> bool:
@@ -207,6 +242,18 @@ def lose(generation: Generation, failure: Failure) -> Generation:
     return settle(replace(generation, state=state, failure=worst(generation.failure, failure)))
 
 
+def withheld(generation: Generation, slot: Slot) -> str | None:
+    """Why what we drew for a slot is not shown, though it is kept; None if that does not lead."""
+    asset = slot.leading_asset
+    if asset is None or asset.origin is Origin.PROVIDER:
+        return None
+    if asset.rendering is not None and asset.rendering.flagged:
+        return FLAGGED
+    return (
+        "the provider has called it moderated since it was drawn" if generation.moderated else None
+    )
+
+
 def leading_link(slot: Slot) -> Link | None:
     """The link worth trying first: of those not yet lost, the one that lives longest."""
     live = [known for known in slot.links if known.failure is None]
@@ -219,9 +266,14 @@ def archive(generation: Generation, index: int, asset: Asset) -> Generation:
     def with_asset(slot: Slot) -> Slot:
         if any(known.origin is asset.origin for known in slot.assets):
             return slot
-        return replace(slot, assets=(*slot.assets, asset))
+        return replace(slot, assets=(*slot.assets, asset), undrawn=None)
 
     return _with_slot(generation, index, with_asset)
+
+
+def refuse(generation: Generation, index: int, undrawn: Undrawn) -> Generation:
+    """The generation once a renderer has said that it does not draw that slot."""
+    return _with_slot(generation, index, lambda slot: replace(slot, undrawn=undrawn))
 
 
 def lose_link(generation: Generation, index: int, digest: bytes, failure: Failure) -> Generation:

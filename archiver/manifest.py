@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from archiver.models import Asset, Failure, Generation, Link, Slot
+from archiver.models import Asset, Failure, Generation, Link, Rendering, Slot, Undrawn
 from archiver.moments import to_text
 
 FORMAT = "holdfast-manifest-1"
@@ -55,6 +55,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "state": slot.state.value,
         "reason": slot.reason,
         "failure": _failure(slot.failure),
+        "undrawn": _undrawn(slot.undrawn),
         "assets": [_asset(asset) for asset in slot.assets],
         "links": [_link(link) for link in slot.links],
     }
@@ -70,7 +71,17 @@ def _asset(asset: Asset) -> dict[str, Any]:
         "width": asset.width,
         "height": asset.height,
         "archived_at": to_text(asset.archived_at),
+        "rendering": rendering(asset.rendering),
     }
+
+
+def rendering(drawn: Rendering | None) -> dict[str, Any] | None:
+    """How an asset was drawn, as plain values."""
+    return None if drawn is None else {**asdict(drawn), "notes": [*drawn.notes]}
+
+
+def _undrawn(undrawn: Undrawn | None) -> dict[str, Any] | None:
+    return None if undrawn is None else asdict(undrawn)
 
 
 def _link(link: Link) -> dict[str, Any]:

@@ -216,6 +216,35 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rendering:
+    """How the fallback drew an asset: by what, where, from which seed, and how faithfully.
+
+    `drawn_with` is a checkpoint's folder or owner/name@commit, `seed` the one that was used;
+    `flagged`: the safety checker saw something, so the picture is kept but not shown; `notes` say
+    what of the request was not honoured.
+    """
+
+    drawn_with: str
+    software: str
+    device: str
+    seed: int
+    flagged: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undrawn:
+    """Why a renderer did not draw a slot from `target`, the digest of all it would draw from.
+
+    It holds as long as there is nothing else to draw from; `final`: no renderer tries by itself.
+    """
+
+    target: str
+    reason: str
+    final: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Asset:
     """One archived object: bytes in the bucket, and a row that says so."""
 
@@ -227,6 +256,7 @@ class Asset:
     width: int | None
     height: int | None
     archived_at: datetime
+    rendering: Rendering | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,7 +265,8 @@ class Slot:
 
     A slot with a `role` holds no output but a picture that the request named (`init_image` and the
     like); its index is negative. `asked` is how many links were known, and one more, when the
-    provider was last asked and had no other; 0 if it was not.
+    provider was last asked and had no other; 0 if it was not. `undrawn` is what the last renderer
+    said that did not draw it.
     """
 
     index: int
@@ -247,6 +278,7 @@ class Slot:
     asked: int = 0
     links: tuple[Link, ...] = ()
     assets: tuple[Asset, ...] = ()
+    undrawn: Undrawn | None = None
 
     @property
     def leading_asset(self) -> Asset | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from archiver.lifecycle import NO_RENDERER, SETTLED, has_ended, leading_link, loss
+from archiver.drawing import drawn_from
+from archiver.lifecycle import SETTLED, has_ended, leading_link, loss, refusal
 from archiver.models import FailureClass, Generation, Slot, SlotState
 from archiver.moments import to_millis
 from archiver.work import JobKind, JobState, WantedJob
@@ -33,7 +34,7 @@ def plan(generation: Generation) -> tuple[WantedJob, ...]:
 def _plan_slot(generation: Generation, slot: Slot) -> tuple[WantedJob, ...]:
     assert slot.number is not None
     best = leading_link(slot)
-    if best is not None and slot.state in (SlotState.LINKED, SlotState.RENDERED):
+    if best is not None and slot.state is not SlotState.ARCHIVED:
         fetch = WantedJob(
             kind=JobKind.FETCH,
             subject=slot.number,
@@ -44,16 +45,24 @@ def _plan_slot(generation: Generation, slot: Slot) -> tuple[WantedJob, ...]:
         return (fetch,)
     failure = loss(generation, slot)
     drawable = failure is not None and failure.failure_class is FailureClass.RENDERABLE
-    if slot.state is SlotState.HELD and drawable:
-        render = WantedJob(
-            kind=JobKind.RENDER,
-            subject=slot.number,
-            target="",
-            state=JobState.HELD,
-            reason=NO_RENDERER,
-        )
-        return (render,)
+    if slot.state is SlotState.HELD and drawable and not slot.assets:
+        return (_plan_render(generation, slot),)
     return ()
+
+
+def _plan_render(generation: Generation, slot: Slot) -> WantedJob:
+    """A drawing has no deadline; what a renderer has refused waits until there is more to go by."""
+    assert slot.number is not None
+    refused, state = refusal(generation, slot), JobState.AVAILABLE
+    if refused is not None:
+        state = JobState.DISCARDED if refused.final else JobState.HELD
+    return WantedJob(
+        kind=JobKind.RENDER,
+        subject=slot.number,
+        target=drawn_from(generation),
+        state=state,
+        reason=refused.reason if refused else "",
+    )
 
 
 def _plan_poll(generation: Generation) -> tuple[WantedJob, ...]:

@@ -58,16 +58,22 @@ def require_safe_version(*, allow_unsafe: bool) -> str:
 
 
 def open_writer(
-    path: Path, *, synchronous: str = "FULL", busy_seconds: float | None = None
+    path: Path,
+    *,
+    synchronous: str = "FULL",
+    busy_seconds: float | None = None,
+    create: bool = True,
 ) -> Connection:
     """A connection for the one thread that writes `path`: WAL, manual transactions.
 
     `FULL` makes a commit survive a power cut; anything less has been seen to lose acknowledged
-    rows. The file and its folder are made if missing. A lock of somebody else's is waited for
-    `busy_seconds`, by default BUSY_SECONDS.
+    rows. The file and its folder are made if missing, unless not to `create` them: then it is an
+    Error. A lock of somebody else's is waited for `busy_seconds`, by default BUSY_SECONDS.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _connect(path.resolve().as_uri(), busy_seconds)
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "rwc" if create else "rw"
+    connection = _connect(f"{path.resolve().as_uri()}?mode={mode}", busy_seconds)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint=4000")

@@ -9,7 +9,11 @@ from archiver.body import DEFAULT_MEMORY_BYTES, Body, Budget, collect
 from archiver.errors import BucketError, FetchError
 from archiver.keys import blob_key
 from archiver.media import Flaw, Media, Walker
-from archiver.models import Asset, Fault, Origin
+from archiver.models import Asset, Fault, Generation, Origin
+
+# S3 takes 2 KB of metadata, and a character may be nine bytes once it is escaped. The manifest
+# has the whole.
+_MAX_METADATA_CHARACTERS = 150
 
 
 class Store:
@@ -35,12 +39,13 @@ class Store:
         origin: Origin,
         provenance: Mapping[str, str],
         now: Callable[[], datetime],
+        only: str | None = None,
     ) -> Asset:
         """Bring one picture or video into the bucket; it is there, durably, before this returns.
 
-        `provenance` (provider, generation, slot) becomes the object's metadata. Raises FetchError:
-        SHORT, NOT_MEDIA or TOO_LARGE before anything is put, OURS when bucket or disk fail, and
-        whatever FetchError `chunks` raises.
+        `provenance` becomes the object's metadata; `only` is the one media type that is wanted.
+        Raises FetchError: SHORT, NOT_MEDIA or TOO_LARGE before anything is put, OURS when bucket or
+        disk fail, and whatever FetchError `chunks` raises.
         """
         walker = Walker()
         try:
@@ -55,6 +60,8 @@ class Store:
                 media = walker.finish()
                 if isinstance(media, Flaw):
                     raise FetchError(media.fault, media.reason)
+                if only not in (None, media.media_type):
+                    raise FetchError(Fault.NOT_MEDIA, f"it is {media.media_type}, and not {only}")
                 key = blob_key(body.sha256, media.extension)
                 await self._put(key, body, media, provenance)
         except BucketError as error:
@@ -84,3 +91,12 @@ class Store:
             await self.blobs.put(
                 key, body, media_type=media.media_type, metadata=provenance, replace=True
             )
+
+
+def provenance_of(generation: Generation, index: int) -> dict[str, str]:
+    """Where a slot's bytes come from, as their object's metadata says it."""
+    return {
+        "provider": generation.provider,
+        "generation": generation.id[:_MAX_METADATA_CHARACTERS],
+        "slot": str(index),
+    }

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from archiver import manifest
 from archiver.catalog import Tables
 from archiver.catalog.jobs import JobRow
-from archiver.models import Generation, Slot
+from archiver.catalog.renders import RENDERER
+from archiver.models import Generation, Slot, SlotState
 from archiver.moments import to_text
 from archiver.search import Hit
-from archiver.work import JobKind
+from archiver.work import JobKind, JobState
+
+# A renderer that works, or looks for work, says so far more often.
+RENDERER_PATIENCE = timedelta(seconds=120)
 
 
-def generation_story(tables: Tables, generation: Generation) -> dict[str, Any]:
+def generation_story(tables: Tables, generation: Generation, *, now: datetime) -> dict[str, Any]:
     """Everything known about a generation: its manifest, its jobs, and whom it was heard from."""
     assert generation.key is not None
     story = manifest.describe(generation)
     for described, slot in zip(story["slots"], generation.slots, strict=True):
         described["jobs"] = _slot_jobs(tables, slot)
+        described["drawing"] = _drawing(tables, slot, now)
     own = (tables.jobs.of(kind, generation.key) for kind in (JobKind.POLL, JobKind.SEAL))
     story["sealed_revision"] = generation.sealed_revision
     story["jobs"] = [_job(job) for job in own if job is not None]
@@ -54,7 +60,22 @@ def hit_summary(hit: Hit) -> dict[str, Any]:
         "size_bytes": asset.size_bytes if asset else None,
         "width": asset.width if asset else None,
         "height": asset.height if asset else None,
+        "rendering": manifest.rendering(asset.rendering) if asset else None,
     }
+
+
+def _drawing(tables: Tables, slot: Slot, now: datetime) -> str | None:
+    """How far a renderer is with a slot that has no picture yet; None while there is none."""
+    assert slot.number is not None
+    job = tables.jobs.of(JobKind.RENDER, slot.number)
+    if job is None or slot.state is not SlotState.HELD:
+        return None
+    if job.state is JobState.RUNNING:
+        return "being drawn"
+    waits = job.state in (JobState.AVAILABLE, JobState.SCHEDULED)
+    seen_at = tables.deliveries.last_beat_at(RENDERER)
+    seen_lately = seen_at is not None and now - seen_at < RENDERER_PATIENCE
+    return "waiting to be drawn" if waits and seen_lately else None
 
 
 def _slot_jobs(tables: Tables, slot: Slot) -> list[dict[str, Any]]:

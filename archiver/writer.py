@@ -51,6 +51,7 @@ class WriterThread(Generic[Item, Result]):
         self._idle = True
         self._closing = False
         self._connection: Connection | None = None
+        self._log_is_doubtful = False
         self._look_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -111,7 +112,9 @@ class WriterThread(Generic[Item, Result]):
         try:
             if self._connection is None:
                 connection = self._connect()
-                begin_log_anew(connection)
+                if self._log_is_doubtful:
+                    begin_log_anew(connection)
+                    self._log_is_doubtful = False
                 self._connection = connection
             return self._work(self._connection, items)
         except Exception as error:
@@ -130,6 +133,7 @@ class WriterThread(Generic[Item, Result]):
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._log_is_doubtful = True
         if connection is not None:
             # A connection that fails to close is as gone as one that closed.
             with suppress(Error):

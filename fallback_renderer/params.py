@@ -111,9 +111,17 @@ def _read_prompts(plan: Plan) -> Reading:
             most_weight = f"{prompting.MAX_WEIGHT:g}"
             notes.append(clamped(name, f"emphasis beyond {most_weight} is drawn as {most_weight}"))
         drawn[name] = text
-    if plan.checkpoint.family == "flux" and drawn["negative_prompt"]:
-        notes.append(ignored("negative_prompt", "guidance is distilled into this checkpoint"))
+    if drawn["negative_prompt"]:
+        notes += _unread_negative(plan)
     return drawn, notes
+
+
+def _unread_negative(plan: Plan) -> list[Note]:
+    if plan.checkpoint.family == "flux":
+        return [ignored("negative_prompt", "guidance is distilled into this checkpoint")]
+    if amounts.read_guidance(plan)[0]["guidance_scale"] <= 1:
+        return [ignored("negative_prompt", "guidance of 1 or less reads the prompt alone")]
+    return []
 
 
 RULES = (

@@ -73,8 +73,11 @@ class RenderRequest:
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Width and height to draw at, and then to crop: what the checkpoint's VAE can divide."""
-        multiple = 16 if self.checkpoint.family.flows else 8
+        """Width and height to draw at, and then to crop: what the checkpoint's VAE can divide.
+
+        A panorama is drawn through windows 64 pixels apart; beyond the last, nothing is.
+        """
+        multiple = 64 if self.panorama else 16 if self.checkpoint.family.flows else 8
         return -(-self.width // multiple) * multiple, -(-self.height // multiple) * multiple
 
 

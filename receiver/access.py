@@ -15,6 +15,14 @@ from archiver.web.api import problem
 from receiver.settings import Token
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_ANY = frozenset[str]()
+# The scope that a request wants is that of the first row with its method and the beginning of its
+# path. A token of the scope admin has all of them; no other scope contains another.
+_SCOPES = (
+    ("/api/v1/jobs/", _ANY, "worker"),
+    ("/", frozenset({"GET", "HEAD"}), "read"),
+    ("/", _ANY, "write"),
+)
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -36,7 +44,7 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
             if _asked_for(request) not in _LOCAL_NAMES:
                 return problem(403, "without tokens, only requests to localhost are answered")
             return await handler(request)
-        scope = "read" if request.method in ("GET", "HEAD") else "write"
+        scope = _scope(request.method, request.path)
         token = _token(request, tokens)
         if token is None:
             refused = problem(401, "a bearer token is needed")
@@ -47,6 +55,11 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
         return await handler(request)
 
     return check
+
+
+def _scope(method: str, path: str) -> str:
+    rows = (row for row in _SCOPES if path.startswith(row[0]))
+    return next((scope for _, methods, scope in rows if not methods or method in methods), "admin")
 
 
 def _asked_for(request: web.Request) -> str | None:

@@ -15,10 +15,11 @@ from archiver.errors import HoldfastError
 from receiver.config import load
 from receiver.settings import Config
 
-# name → what `--help` says of it; the module is receiver.commands.<name>, its command `command`.
+# name → what `--help` says of it; the command is `command` of its module.
 COMMANDS = {
     "adopt": "Take in what a provider lists and holdfast never heard of.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
+    "render": "Draw again what a provider lost, or see what would be drawn for it.",
     "serve": "Run the service: receive webhooks, archive their results, answer the API.",
     "search": "Find pictures by words of their prompt, their id, service or date.",
     "send": "Send one signed test webhook to a URL.",
@@ -27,6 +28,13 @@ COMMANDS = {
     "status": "Show what is safe, what is not yet, and when the first link dies.",
     "submit": "Submit one prompt or a batch, and see each through to its archived picture.",
     "watch": "Remember a generation that was submitted elsewhere, and see it through.",
+    "work": "Draw on this machine for a service on another.",
+}
+
+# Those of the wing that draws, which this one does not import; all others are of receiver.commands.
+_MODULES = {
+    "render": "fallback_renderer.commands.render",
+    "work": "fallback_renderer.commands.work",
 }
 
 
@@ -41,7 +49,8 @@ class Commands(click.Group):
         """The command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"receiver.commands.{cmd_name}")
+        name = _MODULES.get(cmd_name, f"receiver.commands.{cmd_name}")
+        module = importlib.import_module(name)
         command: click.Command = module.command
         return command
 

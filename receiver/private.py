@@ -1,4 +1,4 @@
-"""The private application: the archive's API, remembered requests, and metrics."""
+"""The private application: the archive's API, work for renderers, remembered requests, metrics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxWriter, Recorded
 from archiver.web.api import ArchiveApi, problem, problems
+from archiver.web.jobs import JobsApi
 from receiver.providers import PROVIDERS
 from receiver.readiness import Readiness
 from receiver.remembered import remembered
@@ -62,6 +63,7 @@ class Remembered:
 def private_app(
     *,
     api: ArchiveApi,
+    jobs: JobsApi,
     remembered: Remembered,
     readiness: Readiness,
     guard: Middleware,
@@ -77,6 +79,7 @@ def private_app(
     app.add_routes(
         [
             *api.routes(),
+            *jobs.routes(),
             *readiness.routes(),
             web.put("/api/v1/generations/{provider}/{id:[^/]+}", remembered.put),
             web.get("/metrics", show_metrics),

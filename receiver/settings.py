@@ -249,14 +249,17 @@ class Archive(Section, frozen=True):
 
 
 class Token(Section, frozen=True):
-    """A bearer token of the private listener, by the SHA-256 (hex) of its secret."""
+    """A bearer token of the private listener, by the SHA-256 (hex) of its secret.
+
+    `worker` is for renderers on other machines: they are given what is lost, and bring pictures.
+    """
 
     sha256: Sha256
-    scopes: tuple[Literal["read", "write", "admin"], ...] = ("read",)
+    scopes: tuple[Literal["read", "write", "worker", "admin"], ...] = ("read",)
 
 
 class Config(Section, frozen=True):
-    """All of it, frozen."""
+    """All of it, frozen. What `render` means is known to the wing that draws alone."""
 
     public_url: str = ""
     listen: Listen = Listen()
@@ -267,6 +270,7 @@ class Config(Section, frozen=True):
     egress: Egress = Egress()
     archive: Archive = Archive()
     tokens: dict[str, Token] = {}
+    render: dict[str, Any] = {}
 
 
 def _sqlite_path(url: str) -> Path:

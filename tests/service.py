@@ -211,14 +211,17 @@ def running(
 
 
 def holdfast(
-    config_file: Path, *arguments: str, env: Mapping[str, str] | None = None
+    config_file: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """One command of an operator's, run to its end."""
     return subprocess.run(
         [HOLDFAST, "--config", str(config_file), *arguments],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=patience_seconds,
         env={**os.environ, **(env or {})},
         check=False,
     )

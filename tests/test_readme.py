@@ -13,9 +13,11 @@ import time
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from archiver.diagram import mermaid
+from fallback_renderer.settings import Render, from_settings
 from receiver import config
 from receiver.cli import COMMANDS
 
@@ -92,7 +94,10 @@ def test_commands_are_documented(command: str) -> None:
 @pytest.mark.parametrize("block", blocks("toml"))
 def test_settings_load(block: str) -> None:
     """Every configuration shown is one that is accepted."""
-    config.from_tree(tomllib.loads(block))
+    tree = tomllib.loads(block)
+    config.from_tree(tree)
+    if "checkpoints" in tree.get("render", {}):
+        from_settings(tree["render"])
 
 
 def test_settings_are_all_shown_with_their_defaults() -> None:
@@ -100,11 +105,14 @@ def test_settings_are_all_shown_with_their_defaults() -> None:
     shown = tomllib.loads(max(blocks("toml"), key=len))
     shown["providers"]["doitong"]["secrets"] = {}
     shown.pop("tokens")
+    render = shown.pop("render")
     shown["bucket"] |= {"endpoint": None, "region": None}
     plain = {"providers": {"doitong": {}, "modelslab": {}, "dashscope": {}}}
 
     assert config.from_tree(shown) == config.from_tree(plain)
-    assert _names(shown) == _names(_as_tree(config.from_tree(plain))) - {"tokens"}
+    assert _names(shown) == _names(_as_tree(config.from_tree(plain))) - {"tokens", "render"}
+    assert msgspec.convert(render, Render) == Render()
+    assert _names(render) == _names(_as_tree(Render())) - {"checkpoints", "credentials"}
 
 
 def _names(tree: dict, prefix: str = "") -> set[str]:

@@ -37,6 +37,14 @@ class BlobHead:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PresignedPut:
+    """A PUT to `url` that must carry all of `headers`, for they are signed; a key to the bucket."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 class BlobStore(Protocol):
     """A bucket. Every method raises BucketError when the bucket fails, saying what to do about it,
     and NotAnObjectKeyError for a key that `archiver.keys` did not make."""
@@ -74,6 +82,23 @@ class BlobStore(Protocol):
         """A URL by which a browser gets the object as a download called `filename`.
 
         None: this bucket cannot, so serve the bytes. The URL is a key to the object: never log it.
+        """
+
+    async def presigned_put(
+        self,
+        key: str,
+        *,
+        sha256: bytes,
+        size_bytes: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        expires_seconds: int,
+    ) -> PresignedPut | None:
+        """A request by which somebody else stores these very bytes, unless something is there.
+
+        200 says that they are stored, 412 that there is something. None: this bucket cannot, or
+        would let it overwrite, or never takes so much at once; so put the bytes yourself. Few
+        servers hold the bytes to their digest here, so read them back. Never log the URL.
         """
 
     async def check(self) -> None:

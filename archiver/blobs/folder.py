@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
-from archiver.blobs import BlobHead, Put, is_key, require_key
+from archiver.blobs import BlobHead, PresignedPut, Put, is_key, require_key
 from archiver.body import Body
 from archiver.errors import BucketError
 
@@ -98,6 +98,20 @@ class FolderBlobs:
         self, key: str, *, expires_seconds: int, media_type: str, filename: str
     ) -> str | None:
         """None: a folder has no URLs of its own."""
+        return None
+
+    async def presigned_put(
+        self,
+        key: str,
+        *,
+        sha256: bytes,
+        size_bytes: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        expires_seconds: int,
+    ) -> PresignedPut | None:
+        """None: nobody else can reach a folder."""
+        require_key(key)
         return None
 
     async def check(self) -> None:

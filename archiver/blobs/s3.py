@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from archiver.blobs import BlobHead, Put, is_key, require_key
+from archiver.blobs import BlobHead, PresignedPut, Put, is_key, require_key
 from archiver.blobs.s3_administration import Administration
 from archiver.blobs.s3_condition import CREATE_ONLY, Condition
 from archiver.blobs.s3_multipart import Multipart, upload_url
@@ -23,6 +23,7 @@ from archiver.errors import BucketError, ConfigError
 LARGE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
 _METADATA = "x-amz-meta-"
+_CHECKSUM = "x-amz-checksum-sha256"
 _PROBE_KEY = "probes/if-none-match"
 # The only ones that are large; others may keep their uploads in the same bucket.
 _LARGE_KEYS = "blobs/sha256/"
@@ -90,7 +91,7 @@ class S3Blobs:
         body = body if isinstance(body, Body) else Body.of(body)
         headers = {
             "Content-Type": media_type,
-            **{_METADATA + name: quote(value, safe="/:") for name, value in metadata.items()},
+            **{_METADATA + name: value for name, value in _quoted(metadata).items()},
         }
         large = body.size_bytes > self._large_bytes
         condition = CREATE_ONLY if not replace and await self._condition.is_honoured() else {}
@@ -156,6 +157,41 @@ class S3Blobs:
             ResponseContentDisposition=disposition,
         )
 
+    async def presigned_put(
+        self,
+        key: str,
+        *,
+        sha256: bytes,
+        size_bytes: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        expires_seconds: int,
+    ) -> PresignedPut | None:
+        """See BlobStore; the server of AWS itself holds the bytes to their digest."""
+        require_key(key)
+        if size_bytes > self._large_bytes or not await self._condition.is_honoured():
+            return None
+        checksum = b64encode(sha256).decode()
+        told = _quoted(metadata)
+        url = await self._administration.presigned_url(
+            "put_object",
+            expires_seconds=expires_seconds,
+            Key=self._prefix + key,
+            ContentType=media_type,
+            ContentLength=size_bytes,
+            ChecksumSHA256=checksum,
+            IfNoneMatch=CREATE_ONLY["If-None-Match"],
+            Metadata=told,
+        )
+        headers = {
+            **CREATE_ONLY,
+            "Content-Length": str(size_bytes),
+            "Content-Type": media_type,
+            _CHECKSUM: checksum,
+            **{_METADATA + name: value for name, value in told.items()},
+        }
+        return PresignedPut(url=url, headers=headers)
+
     async def check(self) -> None:
         """See BlobStore; a missing bucket is never made, for its name may be a slip."""
         async with self._requests.ask("HEAD", self._base_url, good={200}):
@@ -185,7 +221,7 @@ class S3Blobs:
 
     async def _put_at_once(self, url: str, body: Body, headers: Mapping[str, str]) -> bool:
         """Store in one request; False if the server says that there is something already."""
-        checksum = {"x-amz-checksum-sha256": b64encode(body.sha256).decode()}
+        checksum = {_CHECKSUM: b64encode(body.sha256).decode()}
         async with self._requests.ask(
             "PUT", url, good={200, 412}, headers={**headers, **checksum}, body=body
         ) as response:
@@ -200,6 +236,11 @@ class S3Blobs:
             raise BucketError(
                 f"bucket {self._bucket} broke off an object ({type(error).__name__}); try again"
             ) from None
+
+
+def _quoted(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Any text as what a header may hold."""
+    return {name: quote(value, safe="/:") for name, value in metadata.items()}
 
 
 def _is_aws(server: str) -> bool:

@@ -24,7 +24,7 @@ class Administration:
         self._bucket = bucket
         self._endpoint = endpoint
 
-    async def presigned_url(self, operation: str, *, expires_seconds: int, **params: str) -> str:
+    async def presigned_url(self, operation: str, *, expires_seconds: int, **params: Any) -> str:
         """A URL that permits one operation on the bucket."""
         url: str = await self._ask(
             self._client.generate_presigned_url,

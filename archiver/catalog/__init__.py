@@ -17,6 +17,7 @@ from archiver.catalog.credits import Credits
 from archiver.catalog.deliveries import Deliveries
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
+from archiver.catalog.renders import Renders
 from archiver.catalog.texts import Texts
 from archiver.errors import CatalogUnavailableError
 from archiver.sqlite import DATA_FAULTS, Connection, Error, open_reader, open_writer
@@ -32,6 +33,7 @@ class Tables:
         self.connection = connection
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
+        self.renders = Renders(connection)
         self.deliveries = Deliveries(connection)
         self.credits = Credits(connection)
         self.texts = Texts(connection)
@@ -43,13 +45,16 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: WriterThread[Callable[[Tables], Any], Any] = WriterThread(
-            "catalog", lambda: open_writer(path), _commit
+            "catalog", lambda: open_writer(path, create=False), _commit
         )
 
-    async def start(self) -> None:
-        """Opens the file, which must have been migrated; raises CatalogUnavailableError."""
+    async def start(self, *, opened: bool = True) -> None:
+        """Opens the file, which must have been migrated; raises CatalogUnavailableError.
+
+        Unless `opened`: then the first write opens it, and whoever writes is told if it cannot.
+        """
         try:
-            await self._writer.start()
+            await self._writer.start(opened=opened)
         except Error as error:
             raise _unavailable(self._path, error) from error
 

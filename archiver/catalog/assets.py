@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from archiver.catalog.rows import by_slot
-from archiver.models import Asset, Origin
+from archiver.models import Asset, Origin, Rendering
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
-_COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at"
+_COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at, rendering"
+
+_decode_rendering = msgspec.json.Decoder(Rendering).decode
 
 
 def load(connection: Connection, generation: int) -> Mapping[int, tuple[Asset, ...]]:
@@ -26,7 +30,7 @@ def load(connection: Connection, generation: int) -> Mapping[int, tuple[Asset, .
 def add(connection: Connection, slot: int, asset: Asset) -> None:
     """Writes one new asset; the bytes are in the bucket already."""
     connection.execute(
-        f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
+        f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
         (
             slot,
             asset.origin.value,
@@ -37,6 +41,7 @@ def add(connection: Connection, slot: int, asset: Asset) -> None:
             asset.width,
             asset.height,
             to_millis(asset.archived_at),
+            msgspec.json.encode(asset.rendering).decode() if asset.rendering else None,
         ),
     )
 
@@ -51,7 +56,7 @@ def slots_with_digest(connection: Connection, prefix: bytes) -> list[int]:
 
 
 def _from_row(row: tuple[Any, ...]) -> Asset:
-    origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at = row
+    origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at, rendering = row
     return Asset(
         origin=Origin(origin),
         sha256=sha256,
@@ -61,4 +66,5 @@ def _from_row(row: tuple[Any, ...]) -> Asset:
         width=width,
         height=height,
         archived_at=from_millis(archived_at),
+        rendering=_decode_rendering(rendering) if rendering else None,
     )

@@ -34,13 +34,15 @@ WHERE jobs.state <> 'running'
          OR jobs.state = 'available' AND excluded.deadline_at < jobs.deadline_at)
 """
 
-_CLAIM = """
+COLUMNS = "id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence"
+LEASE = f"""
 UPDATE jobs SET state='running', attempts=attempts+1, fence=fence+1, leased_by=?, lease_until=?,
-    first_attempt_at=coalesce(first_attempt_at, ?)
-WHERE id IN (SELECT id FROM jobs WHERE kind=? AND state='available' AND {when} {hosts}
-             ORDER BY deadline_at, id LIMIT ?)
-RETURNING id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence
+    first_attempt_at=coalesce(first_attempt_at, ?), run_at=NULL, finished_at=NULL
+WHERE {{which}}
+RETURNING {COLUMNS}
 """
+_MOST_URGENT = """id IN (SELECT id FROM jobs WHERE kind=? AND state='available' AND {when} {hosts}
+             ORDER BY deadline_at, id LIMIT ?)"""
 _LIVE = "(deadline_at IS NULL OR deadline_at > ?)"
 _EXPIRED = "deadline_at <= ?"
 
@@ -87,11 +89,16 @@ class Jobs:
         )
 
     def cancel(self, kind: JobKind, subject: int, *, now: datetime) -> None:
-        """Takes back a job that waits; one that was tried and is held waits for a person."""
+        """Takes back a job that waits; one that was tried and is held waits for a person.
+
+        A drawing is taken back even then, and from under whoever is at it: it takes long, and may
+        have become forbidden.
+        """
         self._connection.execute(
-            "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?"
-            " WHERE kind=? AND subject=?"
-            " AND (state IN ('available', 'scheduled') OR state='held' AND attempts=0)",
+            "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?,"
+            " leased_by=NULL, lease_until=NULL WHERE kind=? AND subject=?"
+            " AND (state IN ('available', 'scheduled') OR state='held' AND attempts=0"
+            " OR kind='render' AND state IN ('running', 'held'))",
             (to_millis(now), kind.value, subject),
         )
 
@@ -113,7 +120,7 @@ class Jobs:
                 break
             hosts = f"AND host NOT IN ({','.join('?' * len(busy_hosts))})" if busy_hosts else ""
             rows = self._connection.execute(
-                _CLAIM.format(when=when, hosts=hosts),
+                LEASE.format(which=_MOST_URGENT.format(when=when, hosts=hosts)),
                 (
                     worker,
                     lease_until,
@@ -125,7 +132,7 @@ class Jobs:
                 ),
             )
             # RETURNING keeps no order of its own.
-            claimed += sorted(map(_from_row, rows), key=_urgency)
+            claimed += sorted(map(job_from_row, rows), key=_urgency)
         return claimed
 
     def heartbeat(self, jobs: Iterable[Job], *, lease_seconds: float, now: datetime) -> None:
@@ -183,15 +190,15 @@ class Jobs:
             (to_millis(now),),
         ).rowcount
 
-    def recover(self, *, now: datetime) -> int:
-        """Takes back the jobs of dead workers: leases that ran out."""
+    def recover(self, *, now: datetime, but: JobKind | None = None) -> int:
+        """Takes back the jobs of dead workers: leases that ran out; those of one kind excepted."""
         return self._connection.execute(
             "UPDATE jobs SET crashes=crashes+1, leased_by=NULL, lease_until=NULL,"
             " state=CASE WHEN crashes+1 < ? THEN 'available' ELSE 'held' END,"
             " reason=CASE WHEN crashes+1 < ? THEN 'its worker died'"
             " ELSE 'its worker died ' || (crashes+1) || ' times' END"
-            " WHERE state='running' AND lease_until < ?",
-            (MAX_CRASHES, MAX_CRASHES, to_millis(now)),
+            " WHERE state='running' AND lease_until < ? AND kind <> ?",
+            (MAX_CRASHES, MAX_CRASHES, to_millis(now), but or ""),
         ).rowcount
 
     def hasten(self, kind: JobKind, reason: str, *, now: datetime) -> None:
@@ -251,7 +258,8 @@ def _urgency(job: Job) -> tuple[int, int]:
     return to_millis(job.deadline_at) or 0, job.id
 
 
-def _from_row(row: tuple[Any, ...]) -> Job:
+def job_from_row(row: tuple[Any, ...]) -> Job:
+    """`COLUMNS` as a value."""
     job_id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence = row
     return Job(
         id=job_id,

@@ -197,6 +197,16 @@ def _credits(db: Database) -> None:
     )
 
 
+@catalog(name="005_render")
+def _render(db: Database) -> None:
+    db.execute("ALTER TABLE assets ADD COLUMN rendering TEXT")  # Rendering as JSON, if drawn here
+    db.execute("ALTER TABLE slots ADD COLUMN undrawn TEXT")  # Undrawn as JSON
+    db.execute(
+        "UPDATE jobs SET state='available', reason=''"
+        " WHERE kind='render' AND state='held' AND reason='no renderer'"
+    )
+
+
 def migrate(path: Path) -> None:
     """Brings the catalog file to the newest schema, made if missing; one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from archiver.catalog import assets, links
 from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
-from archiver.models import Asset, Link, Slot, SlotState
+from archiver.models import Asset, Link, Slot, SlotState, Undrawn
 from archiver.sqlite import Connection
 
-_COLUMNS = f"number, slot_index, role, state, reason, asked, {FAILURE_COLUMNS}"
+_CHANGING = f"state, reason, asked, undrawn, {FAILURE_COLUMNS}"
+_COLUMNS = f"number, slot_index, role, {_CHANGING}"
+_ASSIGNED = ", ".join(f"{name}=?" for name in _CHANGING.split(", "))
+
+_decode_undrawn = msgspec.json.Decoder(Undrawn).decode
 
 
 def load(connection: Connection, generation: int) -> tuple[Slot, ...]:
@@ -30,11 +36,7 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
     if number is None:
         number = _insert(connection, generation, after)
     elif before is not None and _row(before) != _row(after):
-        connection.execute(
-            "UPDATE slots SET state=?, reason=?, asked=?, failure_class=?, failure_code=?,"
-            " failure_message=? WHERE number=?",
-            (*_row(after), number),
-        )
+        connection.execute(f"UPDATE slots SET {_ASSIGNED} WHERE number=?", (*_row(after), number))
     known_links = {link.url_sha256: link for link in before.links} if before else {}
     for link in after.links:
         if known_links.get(link.url_sha256) != link:
@@ -48,8 +50,8 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
 
 def _insert(connection: Connection, generation: int, slot: Slot) -> int:
     cursor = connection.execute(
-        f"INSERT INTO slots (generation, slot_index, role, state, reason, asked, {FAILURE_COLUMNS})"
-        " VALUES (?,?,?,?,?,?,?,?,?)",
+        f"INSERT INTO slots (generation, slot_index, role, {_CHANGING})"
+        " VALUES (?,?,?,?,?,?,?,?,?,?)",
         (generation, slot.index, slot.role, *_row(slot)),
     )
     assert cursor.lastrowid is not None
@@ -57,13 +59,14 @@ def _insert(connection: Connection, generation: int, slot: Slot) -> int:
 
 
 def _row(slot: Slot) -> tuple[Any, ...]:
-    return (slot.state.value, slot.reason, slot.asked, *failure_to_row(slot.failure))
+    undrawn = msgspec.json.encode(slot.undrawn).decode() if slot.undrawn else None
+    return (slot.state.value, slot.reason, slot.asked, undrawn, *failure_to_row(slot.failure))
 
 
 def _from_row(
     row: tuple[Any, ...], known_links: tuple[Link, ...], known_assets: tuple[Asset, ...]
 ) -> Slot:
-    number, index, role, state, reason, asked, *failure = row
+    number, index, role, state, reason, asked, undrawn, *failure = row
     return Slot(
         index=index,
         role=role,
@@ -71,6 +74,7 @@ def _from_row(
         state=SlotState(state),
         reason=reason,
         asked=asked,
+        undrawn=_decode_undrawn(undrawn) if undrawn else None,
         failure=failure_from_row(*failure),
         links=known_links,
         assets=known_assets,

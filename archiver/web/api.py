@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ from aiohttp.typedefs import Handler
 from archiver.blobs import BlobStore
 from archiver.catalog import CatalogReader, Tables
 from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.lifecycle import withheld
 from archiver.search import Hit, find, search
 from archiver.story import generation_story, hit_summary
 
@@ -23,9 +26,12 @@ _encode = msgspec.json.Encoder().encode
 class ArchiveApi:
     """The GET routes of the private listener."""
 
-    def __init__(self, catalog: CatalogReader, blobs: BlobStore) -> None:
+    def __init__(
+        self, catalog: CatalogReader, blobs: BlobStore, *, now: Callable[[], datetime]
+    ) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._now = now
 
     def routes(self) -> list[web.RouteDef]:
         """What to mount."""
@@ -41,7 +47,7 @@ class ArchiveApi:
 
         def story(tables: Tables) -> dict[str, Any] | None:
             generation = tables.generations.load(provider, generation_id)
-            return generation_story(tables, generation) if generation else None
+            return generation_story(tables, generation, now=self._now()) if generation else None
 
         found = await self._catalog.read(story)
         return _json(found) if found else problem(404, "nothing is known of that generation")
@@ -68,7 +74,7 @@ class ArchiveApi:
             hit = find(tables, number)
             if hit is None:
                 return None
-            story = generation_story(tables, hit.generation)
+            story = generation_story(tables, hit.generation, now=self._now())
             return {**hit_summary(hit), "generation": story}
 
         found = await self._catalog.read(summary)
@@ -80,6 +86,10 @@ class ArchiveApi:
         asset = hit.slot.leading_asset if hit else None
         if hit is None or asset is None:
             return problem(404, _why_absent(hit))
+        why = withheld(hit.generation, hit.slot)
+        if why is not None:
+            # Not 451, for it is no law that forbids it: the rule is ours, and holds for any token.
+            return problem(403, f"slot {number} is not shown: {why}")
         filename = asset.blob_key.rpartition("/")[2]
         url = await self._blobs.presigned_url(
             asset.blob_key,

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from archiver.models import SlotState
 
+# The weights are small, but the processor that draws may be any.
+_DRAWN_SIDE = 128
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One generation of the demo: its prompt, the faults asked for, and the end it must come to."""
+    """One generation of the demo: its prompt, the faults asked for, and the end it must come to.
+
+    What is `lost` can only be drawn again; `side` is the picture's, in pixels.
+    """
 
     prompt: str
     story: str
     ends: SlotState
     faults: str = ""
     service: str = "stable-diffusion"
+    lost: bool = False
+    side: int = 1024
 
     def request(self, webhook_url: str) -> dict[str, Any]:
         """The submission, in the documented `generate` form."""
+        options = {"width": self.side, "height": self.side, "webhookUrl": webhook_url}
         return {
             "query": (
                 "mutation Generate($input: GenerateInput!) { generate(input: $input)"
@@ -30,7 +39,7 @@ class Case:
                     "type": "IMAGE",
                     "provider": self.service,
                     "input": {"text": self.prompt},
-                    "options": {"width": 1024, "height": 1024, "webhookUrl": webhook_url},
+                    "options": options,
                 }
             },
         }
@@ -95,12 +104,16 @@ CASES = (
         story="the link had died before the webhook came",
         faults="dead_link",
         ends=SlotState.HELD,
+        lost=True,
+        side=_DRAWN_SIDE,
     ),
     Case(
         prompt="A clockwork owl, cut-away drawing",
         story="the provider failed, for no stated reason",
         faults="failed",
         ends=SlotState.HELD,
+        lost=True,
+        side=_DRAWN_SIDE,
     ),
     Case(
         prompt="Something that the provider will not draw",
@@ -110,3 +123,10 @@ CASES = (
         service="flux-pro",
     ),
 )
+
+
+def cases(*, drawn: bool) -> tuple[Case, ...]:
+    """All of them, as they must end where what is lost is drawn again, or where it is not."""
+    if not drawn:
+        return CASES
+    return tuple(replace(it, ends=SlotState.RENDERED) if it.lost else it for it in CASES)

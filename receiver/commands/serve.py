@@ -9,9 +9,10 @@ import click
 
 from archiver import log
 from archiver.errors import ConfigError
+from archiver.process import stop_on_signals
 from receiver.cli import ConfigFile
 from receiver.roles.activation import Notifier, take_over
-from receiver.roles.supervisor import ROLES, Supervisor, stop_on_signals
+from receiver.roles.supervisor import ROLES, Supervisor
 from receiver.settings import Config
 from receiver.sources import verifiers
 

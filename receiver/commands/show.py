@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from archiver import clock
 from archiver.catalog import Tables, assets
 from archiver.errors import HoldfastError
 from archiver.models import Generation
@@ -34,7 +35,7 @@ def command(file: ConfigFile, name: str, as_json: bool) -> None:
                 f"nothing is known of {name!r}; an ID is PROVIDER/GENERATION-ID, an archive "
                 "number, or at least 4 hex digits of a sha256"
             )
-        story = generation_story(tables, generation)
+        story = generation_story(tables, generation, now=clock.now())
     if as_json:
         echo_json(story)
     else:
@@ -71,11 +72,12 @@ def _print(story: dict[str, Any]) -> None:
     _field(out, "failure", _why(story["failure"]))
     for slot in story["slots"]:
         out.print(f"slot {slot['index']}, archive number {slot['number']}", style="bold")
-        _field(out, "state", f"{slot['state']}: {slot['reason']}")
+        _field(out, "state", f"{slot['state']}: {slot['drawing'] or slot['reason']}")
         for asset in slot["assets"]:
             size = f"{asset['width']}x{asset['height']}" if asset["width"] else ""
             _field(out, asset["origin"], f"{asset['media_type']} {size} {asset['size_bytes']} B")
             _field(out, "bytes", asset["blob_key"])
+            _rendering(out, asset["rendering"])
         for link in slot["links"]:
             _field(out, "link", f"{link['location']} until {link['expires_at']}")
             _field(out, "link lost", _why(link["failure"]))
@@ -85,6 +87,17 @@ def _print(story: dict[str, Any]) -> None:
         _field(out, job["kind"], _job(job))
     for told in story["deliveries"]:
         _field(out, told["heard"], f"{told['received_at']} said {told['state']}")
+
+
+def _rendering(out: Any, drawn: dict[str, Any] | None) -> None:
+    if drawn is None:
+        return
+    _field(out, "drawn with", f"{drawn['drawn_with']}, seed {drawn['seed']}")
+    _field(out, "drawn by", f"{drawn['software']}, on {drawn['device']}")
+    if drawn["flagged"]:
+        _field(out, "flagged", "the safety checker saw something: kept, but not shown")
+    for note in drawn["notes"]:
+        _field(out, "note", note)
 
 
 def _field(out: Any, name: str, value: object) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from archiver.errors import ConfigError
+from archiver.process import stop_on_signals
 from receiver.config import host_and_port
-from receiver.roles.supervisor import stop_on_signals
 from receiver.simulator import Simulator, fault_table
 
 _EPILOG = (

@@ -10,11 +10,12 @@ import click
 
 from archiver import clock
 from archiver.catalog import Tables
+from archiver.catalog.renders import RENDERER
 from archiver.inbox.quarantine import Refused, refused
 from archiver.moments import to_text
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
-from receiver.commands.output import console, echo_json, json_option
+from receiver.commands.output import console, echo_json, json_option, one_line
 from receiver.commands.status_credit import credit, credit_lines
 from receiver.inboxes import Inboxes
 
@@ -42,20 +43,31 @@ def command(file: ConfigFile, as_json: bool) -> None:
 
 def _status(tables: Tables, inboxes: Inboxes, now: datetime) -> dict[str, Any]:
     first_loss_at = tables.jobs.first_loss_at(now=now)
-    beat_at = tables.deliveries.last_beat_at("archive")
     generations = tables.generations.count_by_state()
+    jobs = {f"{kind} {state}": n for (kind, state), n in tables.jobs.count().items()}
     return {
         "generations": {f"{provider} {state}": n for (provider, state), n in generations.items()},
         "slots": tables.generations.count_slots_by_state(),
-        "jobs": {f"{kind} {state}": n for (kind, state), n in tables.jobs.count().items()},
+        "jobs": jobs,
         "holds": tables.generations.count_reasons("held"),
         "losses": tables.generations.count_reasons("dead"),
         "unparsed": tables.deliveries.count_unparsed(),
         "backlog": inboxes.backlog(tables.deliveries.position),
         "first_loss_at": to_text(first_loss_at),
         "seconds_to_first_loss": _seconds(first_loss_at, now),
-        "archive_beat_seconds_ago": -_seconds(beat_at, now) if beat_at else None,
+        "archive_beat_seconds_ago": _seconds_ago(tables, "archive", now),
+        "renderer": {
+            "beat_seconds_ago": _seconds_ago(tables, RENDERER, now),
+            "waiting": jobs.get("render available", 0) + jobs.get("render scheduled", 0),
+            "drawing": jobs.get("render running", 0),
+            "not_drawn": dict(tables.renders.refusals()),
+        },
     }
+
+
+def _seconds_ago(tables: Tables, role: str, now: datetime) -> float | None:
+    beat_at = tables.deliveries.last_beat_at(role)
+    return -_seconds(beat_at, now) if beat_at else None
 
 
 def _refused(one: Refused, now: datetime) -> dict[str, Any]:
@@ -81,9 +93,8 @@ def _print(status: dict[str, Any]) -> None:
     seconds = status["seconds_to_first_loss"]
     waiting = "nothing waits to be fetched" if seconds is None else f"in {seconds:.0f} s"
     out.print(f"{'first loss':12} {waiting}")
-    ago = status["archive_beat_seconds_ago"]
-    alive = "never ran" if ago is None else f"last seen {ago:.0f} s ago"
-    out.print(f"{'archive role':12} {alive}")
+    out.print(f"{'archive role':12} {_alive(status['archive_beat_seconds_ago'])}")
+    _print_renderer(out, status["renderer"])
     for subject, sentence in credit_lines(status):
         out.print(f"{subject:12} {sentence}")
     for one in status["refused"]:
@@ -93,3 +104,14 @@ def _print(status: dict[str, Any]) -> None:
     refusing = disk["free_bytes"] < disk["min_free_bytes"]
     full = "; too full: webhooks are refused, free some space" if refusing else ""
     out.print(f"{'disk':12} {disk['free_bytes'] / 2**30:.1f} GiB free{full}")
+
+
+def _print_renderer(out: Any, renderer: dict[str, Any]) -> None:
+    counts = f"{renderer['waiting']} waiting, {renderer['drawing']} being drawn"
+    out.print(f"{'renderer':12} {_alive(renderer['beat_seconds_ago'])}; {counts}")
+    for reason, count in renderer["not_drawn"].items():
+        out.print(f"{'not drawn':12} {count}: {one_line(reason, width=200)}")
+
+
+def _alive(seconds_ago: float | None) -> str:
+    return "never ran" if seconds_ago is None else f"last seen {seconds_ago:.0f} s ago"

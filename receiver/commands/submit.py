@@ -17,11 +17,11 @@ import msgspec
 from archiver import clock
 from archiver.errors import HoldfastError
 from archiver.models import GenerationParams
+from archiver.process import stop_on_signals
 from receiver.cli import ConfigFile
 from receiver.commands.output import echo_json, json_option
 from receiver.commands.submit_progress import SubmitProgress, label, line, row_as_json
 from receiver.providers.submitters import SUBMITTERS
-from receiver.roles.supervisor import stop_on_signals
 from receiver.settings import Config
 from receiver.submission.batch import Row, read_batch, read_row
 from receiver.submission.board import ENDED, Board, Shown, State

@@ -171,9 +171,11 @@ def _release_holds(tables: Tables) -> None:
 def _take_back_leases(tables: Tables) -> None:
     """One service at a time has an archive, so whoever held a lease before this start is dead.
 
-    After the holds: a job that its worker's death has held stays so until the next start.
+    But for renderers, who may stand elsewhere and outlive it. After the holds: a job that its
+    worker's death has held stays so until the next start.
     """
-    tables.jobs.recover(now=clock.now() + timedelta(seconds=LEASE_SECONDS))
+    at = clock.now() + timedelta(seconds=LEASE_SECONDS)
+    tables.jobs.recover(now=at, but=JobKind.RENDER)
 
 
 async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:

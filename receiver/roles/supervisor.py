@@ -11,7 +11,6 @@ import asyncio
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -25,13 +24,25 @@ import msgspec
 from archiver.clock import monotonic
 from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
+from archiver.process import DRAIN_SECONDS, EXIT_CONFIG, READY
 from receiver.config import host_and_port
-from receiver.roles.process import DRAIN_SECONDS, EXIT_CONFIG, READY, Orders
+from receiver.roles.process import Orders
 from receiver.settings import Config
 
-# In this order: the listener that must not wait comes first, the one that reads comes last.
-ROLES = ("receive", "gateway", "archive", "web")
+# Each role and the module that is its process, in this order: the listener that must not wait
+# comes first; what draws comes last, as all else is of more use without it than it without them.
+_MODULES = {
+    "receive": "receiver.roles.receive",
+    "gateway": "receiver.roles.gateway",
+    "archive": "receiver.roles.archive",
+    "web": "receiver.roles.web",
+    "render": "fallback_renderer",
+}
+ROLES = tuple(_MODULES)
 _LISTENER_OF = {"receive": "public", "gateway": "gateway", "web": "private"}
+
+# The one that the others go on without, for on a bad night it is the links that cannot wait.
+_DISPENSABLE = "render"
 
 # glibc gives the memory of each megabyte in flight back to the kernel and takes it anew page by
 # page, which costs a sixth of what copying it costs; within these bounds it is kept (mallopt(3)).
@@ -53,7 +64,10 @@ class RoleFailedError(HoldfastError):
 
 
 class Supervisor:
-    """Runs some of the roles as processes of their own until told to stop."""
+    """Runs some of the roles as processes of their own until told to stop.
+
+    One that can never start ends the service, but for `render` where it is not the only one.
+    """
 
     def __init__(
         self, config: Config, roles: Collection[str] = (), *, stderr: TextIO | None = None
@@ -103,7 +117,8 @@ class Supervisor:
     ) -> None:
         """Keeps the roles running until `stop`; raises RoleFailedError if one never can.
 
-        Calls `ready` once all of them serve, and `stopping` before they are told to end.
+        Calls `ready` once all serve that it cannot go without, and `stopping` before they are told
+        to end.
         """
         self._prepare_metrics()
         keepers: list[asyncio.Task[None]] = []
@@ -111,6 +126,8 @@ class Supervisor:
         try:
             for role in self._roles:
                 keepers.append(asyncio.create_task(self._keep(role), name=role))
+                if self._is_dispensable(role):
+                    continue
                 waiting = asyncio.create_task(self._ready[role].wait())
                 await asyncio.wait([waiting, told, *keepers], return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
@@ -146,7 +163,8 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if status == EXIT_CONFIG:
-                raise RoleFailedError(f"the role {role} cannot start; its log line says why")
+                await self._go_without(role)
+                return
             if status == 0:
                 logger().info("a role was told to end and is started again", role=role)
                 continue
@@ -157,13 +175,23 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
 
+    async def _go_without(self, role: str) -> None:
+        """For the rest of this service's life, if it can; raises RoleFailedError if it cannot."""
+        if not self._is_dispensable(role):
+            raise RoleFailedError(f"the role {role} cannot start; its log line says why")
+        logger().error("a role cannot start; the others go on without it", role=role)
+        await self._stopping.wait()
+
+    def _is_dispensable(self, role: str) -> bool:
+        return role == _DISPENSABLE and len(self._roles) > 1
+
     async def _run_once(self, role: str) -> int:
         name = _LISTENER_OF.get(role)
         sockets = {name: self._sockets[name].fileno()} if name else {}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            f"receiver.roles.{role}",
+            _MODULES[role],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._stderr,
@@ -194,9 +222,13 @@ class Supervisor:
         return self._config.catalog.folder / "metrics"
 
     def _prepare_metrics(self) -> None:
-        """Counts begin anew with the service; the files of dead processes would only add up."""
+        """Counts begin anew with the service; the files of dead processes would only add up.
+
+        A part of it that is started by itself leaves those of the others alone.
+        """
         folder = self._metrics_folder
-        shutil.rmtree(folder, ignore_errors=True)
+        if "archive" in self._roles:
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -204,8 +236,13 @@ class Supervisor:
 
 
 def wanted_roles(config: Config) -> tuple[str, ...]:
-    """All roles, but for a gateway that leads nowhere."""
-    return tuple(role for role in ROLES if role != "gateway" or config.providers.behind_gateway)
+    """All roles, but for a gateway that leads nowhere and a renderer with nothing to draw with."""
+    idle = set()
+    if not config.providers.behind_gateway:
+        idle.add("gateway")
+    if not config.render.get("checkpoints"):
+        idle.add("render")
+    return tuple(role for role in ROLES if role not in idle)
 
 
 def take(folder: Path, name: str) -> TextIO:
@@ -234,19 +271,6 @@ def _cannot_hold(folder: Path, error: OSError) -> ConfigError:
         f"{folder} cannot hold the archive: {error.strerror}; let catalog.url name a place where "
         "holdfast may write"
     )
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and Ctrl-C stop in order; the second one ends the process at once."""
-
-    def told() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
 
 
 def _bind(listen: str, name: str) -> socket.socket:

@@ -1,25 +1,36 @@
-"""The role `web`: the private listener. Its searches and readers slow nobody but itself."""
+"""The role `web`: the private listener. Its searches and readers slow nobody but itself.
+
+It reads the catalog, and writes in it only for renderers that reach it over HTTP.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from random import SystemRandom
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from archiver import clock
+from archiver.blobs import BlobStore
 from archiver.blobs.opening import open_blob_store
-from archiver.catalog import CatalogReader
+from archiver.body import Budget
+from archiver.catalog import Catalog, CatalogReader
+from archiver.desk.catalog import CatalogDesk
 from archiver.gauges import CatalogGauges, DiskGauges
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
+from archiver.store import Store
 from archiver.web.api import ArchiveApi
+from archiver.web.jobs import JobsApi
 from receiver.access import guard
 from receiver.listener import listening
 from receiver.private import Remembered, private_app
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
+from receiver.settings import Config
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -27,37 +38,32 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     folder, min_free_bytes = config.catalog.inbox_folder, config.catalog.min_free_bytes
-    inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
-    await inbox.start()
-    catalog = CatalogReader(config.catalog.path)
-    bucket = config.bucket
-    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+    async with AsyncExitStack() as stack:
+        catalog = CatalogReader(config.catalog.path)
+        stack.callback(catalog.close)
+        bucket = config.bucket
+        blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+        stack.push_async_callback(blobs.close)
+        inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
+        await inbox.start()
+        stack.push_async_callback(inbox.close)
 
-    async def prove() -> None:
-        await inbox.prove(clock.now())
-        await catalog.read(lambda tables: tables.deliveries.last_beat_at("archive"))
+        async def prove() -> None:
+            await inbox.prove(clock.now())
+            await catalog.read(lambda tables: tables.deliveries.last_beat_at("archive"))
 
-    readiness = Readiness(prove, monotonic=clock.monotonic)
-    gauges = CatalogGauges(catalog, now=clock.now)
-
-    def metrics() -> bytes:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(gauges)
-        registry.register(DiskGauges(config.catalog.path, folder))
-        return generate_latest(registry)
-
-    bound = orders.socket("private")
-    # Where it stands, not where the configuration would have put it: it may be handed over.
-    host = bound.getsockname()[0]
-    app = private_app(
-        api=ArchiveApi(catalog, blobs),
-        remembered=Remembered(inbox, now=clock.now),
-        readiness=readiness,
-        guard=guard(host, config.tokens),
-        metrics=metrics,
-    )
-    try:
+        readiness = Readiness(prove, monotonic=clock.monotonic)
+        bound = orders.socket("private")
+        # Where it stands, not where the configuration would have put it: it may be handed over.
+        host = bound.getsockname()[0]
+        app = private_app(
+            api=ArchiveApi(catalog, blobs, now=clock.now),
+            jobs=JobsApi(await _desk(config, catalog, blobs, stack)),
+            remembered=Remembered(inbox, now=clock.now),
+            readiness=readiness,
+            guard=guard(host, config.tokens),
+            metrics=_metrics(config, catalog),
+        )
         async with listening(
             app,
             bound,
@@ -68,10 +74,36 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             ready()
             await stop.wait()
             readiness.drain()
-    finally:
-        await inbox.close()
-        await blobs.close()
-        catalog.close()
+
+
+async def _desk(
+    config: Config, reader: CatalogReader, blobs: BlobStore, stack: AsyncExitStack
+) -> CatalogDesk:
+    """The file is opened when the first renderer comes; `archive` may have yet to make it."""
+    catalog = Catalog(config.catalog.path)
+    await catalog.start(opened=False)
+    stack.push_async_callback(catalog.close)
+    spool = config.catalog.folder / "spool"
+    return CatalogDesk(
+        catalog=catalog,
+        reader=reader,
+        store=Store(blobs, Budget(config.archive.memory_bytes), spool),
+        now=clock.now,
+        random=SystemRandom().random,
+    )
+
+
+def _metrics(config: Config, catalog: CatalogReader) -> Callable[[], bytes]:
+    gauges = CatalogGauges(catalog, now=clock.now)
+
+    def metrics() -> bytes:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(gauges)
+        registry.register(DiskGauges(config.catalog.path, config.catalog.inbox_folder))
+        return generate_latest(registry)
+
+    return metrics
 
 
 if __name__ == "__main__":

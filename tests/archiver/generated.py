@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, leading_link, lose_link
+from archiver.drawing import drawn_from
+from archiver.lifecycle import archive, leading_link, lose_link, refuse
 from archiver.merging import merge
 from archiver.models import (
     DeliveryRef,
@@ -19,8 +20,10 @@ from archiver.models import (
     InputObservation,
     Observation,
     Origin,
+    Rendering,
     Slot,
     SlotObservation,
+    Undrawn,
 )
 from tests.archiver.heard import LINK_LIFETIME, asset
 from tests.clocks import NOON
@@ -52,6 +55,15 @@ SLOTS = st.builds(
     SlotObservation, index=st.integers(0, 3), url=st.none() | URLS, failure=st.none() | FAILURES
 )
 
+RENDERINGS = st.builds(
+    Rendering,
+    drawn_with=TEXT,
+    software=TEXT,
+    device=TEXT,
+    seed=st.integers(0, 2**64 - 1),
+    flagged=st.booleans(),
+    notes=st.lists(TEXT, max_size=2).map(tuple),
+)
 INPUTS = st.builds(InputObservation, role=st.sampled_from(["init_image", "mask_image"]), url=URLS)
 
 
@@ -97,14 +109,26 @@ def histories(draw: st.DrawFn) -> list[Generation]:
 
 
 def _outcomes(generation: Generation, archived_at: datetime) -> st.SearchStrategy[Generation]:
-    def outcome(slot: Slot, origin: Origin, failure: Failure | None) -> Generation:
+    def outcome(
+        slot: Slot, drawn: Rendering | None, failure: Failure | None, undrawn: Undrawn | None
+    ) -> Generation:
         link = leading_link(slot)
         if failure is not None and link is not None:
             return lose_link(generation, slot.index, link.url_sha256, failure)
-        return archive(generation, slot.index, replace(asset(origin), archived_at=archived_at))
+        if undrawn is not None:
+            return refuse(generation, slot.index, undrawn)
+        origin = Origin.FALLBACK if drawn else Origin.PROVIDER
+        stored = replace(asset(origin), archived_at=archived_at, rendering=drawn)
+        return archive(generation, slot.index, stored)
 
+    targets = st.sampled_from([drawn_from(generation), ""])
+    undrawns = st.builds(Undrawn, target=targets, reason=TEXT, final=st.booleans())
     return st.builds(
-        outcome, st.sampled_from(generation.slots), st.sampled_from(Origin), st.none() | FAILURES
+        outcome,
+        st.sampled_from(generation.slots),
+        st.none() | RENDERINGS,
+        st.none() | FAILURES,
+        st.none() | undrawns,
     )
 
 

@@ -21,6 +21,7 @@ from archiver.models import (
     InputObservation,
     Observation,
     Origin,
+    Rendering,
     Slot,
     SlotObservation,
 )
@@ -95,6 +96,11 @@ def asset(origin: Origin = Origin.PROVIDER) -> Asset:
     )
 
 
+DRAWN = Rendering(
+    drawn_with="owner/name@commit", software="holdfast", device="cpu", seed=7, notes=("a note",)
+)
+FLAGGED_ASSET = replace(asset(Origin.FALLBACK), rendering=replace(DRAWN, flagged=True))
+
 POLICY = Failure(failure_class=FailureClass.POLICY, code="NSFW", message="nsfw")
 OPERATOR = Failure(failure_class=FailureClass.OPERATOR, code="402")
 DEAD = Failure(failure_class=FailureClass.DEAD, code="too_large", message="one terabyte")
@@ -106,9 +112,9 @@ REQUEST = hearing(GenerationState.QUEUED, slots=(), params=GenerationParams(prom
 DELIVERED = hear(REQUEST, hearing(url=PLAIN_URL))
 
 
-def failed(failure: Failure | None = None) -> Hearing:
+def failed(failure: Failure | None = None, **says: Any) -> Hearing:
     """The provider's word that it failed."""
-    return hearing(GenerationState.FAILED, failure=failure)
+    return hearing(GenerationState.FAILED, failure=failure, **says)
 
 
 def only_slot(generation: Generation) -> Slot:

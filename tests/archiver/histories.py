@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, lose, lose_link, release_links, stop_asking
+from archiver.drawing import drawn_from
+from archiver.lifecycle import archive, lose, lose_link, refuse, release_links, stop_asking
 from archiver.links import url_sha256
-from archiver.models import Failure, Generation, Origin
+from archiver.models import Failure, Generation, Origin, Undrawn
 from tests.archiver.heard import FAILURES, HEARINGS, URLS, Hearing, asset, hear
 
 
@@ -27,6 +28,13 @@ class Stored(NamedTuple):
     origin: Origin
 
 
+class Refused(NamedTuple):
+    """A renderer said that it does not draw a slot."""
+
+    slot: int
+    final: bool
+
+
 class Released(NamedTuple):
     """The operator mended something."""
 
@@ -41,10 +49,11 @@ class GivenUp(NamedTuple):
     failure: Failure
 
 
-Outcome = Lost | Stored | Released | Asked | GivenUp
+Outcome = Lost | Stored | Refused | Released | Asked | GivenUp
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Lost, slot=st.integers(0, 3), url=URLS.filter(bool), failure=FAILURES),
     st.builds(Stored, slot=st.integers(0, 3), origin=st.sampled_from(Origin)),
+    st.builds(Refused, slot=st.integers(0, 3), final=st.booleans()),
     st.just(Released()),
     st.just(Asked()),
     st.builds(GivenUp, failure=FAILURES),
@@ -63,6 +72,10 @@ def happen(known: Generation, *events: Event) -> Generation:
                 known = lose_link(known, index, url_sha256(url), failure)
             case Stored(index, origin):
                 known = archive(known, index, asset(origin))
+            case Refused(index, final):
+                target = drawn_from(known)
+                undrawn = Undrawn(target=target, reason="no checkpoint", final=final)
+                known = refuse(known, index, undrawn)
             case Released():
                 known = release_links(known)
             case Asked():
@@ -74,8 +87,8 @@ def happen(known: Generation, *events: Event) -> Generation:
 
 def possible(outcome: Outcome, known: Generation) -> bool:
     """Whether there is a slot, and a link of it, to which this can happen."""
-    if isinstance(outcome, Asked):
-        return False  # what it says is of the slots and links that were known when it was asked
+    if isinstance(outcome, Asked | Refused):
+        return False  # what it says is of what was known when it was asked
     if not isinstance(outcome, Lost | Stored):
         return True
     slot = known.slot(outcome.slot)

@@ -35,7 +35,9 @@ from tests.contracts.blob_store import (
     PART_BYTES,
     BlobStoreContract,
     content,
+    presigned,
     put,
+    sent,
     unfinished,
     very_large,
 )
@@ -177,6 +179,20 @@ class TestCeph(S3Contract):
         """The server digests what arrives, and bytes that are not those promised are no object."""
         with pytest.raises(BucketError, match="XAmzContentSHA256Mismatch"):
             await put(blobs, body=Damaged.of(b"bytes"))
+        assert await blobs.head(KEY) is None
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Content-Type": "text/html"}, {"If-None-Match": "x"}, {"x-amz-meta-by": "another"}],
+    )
+    async def test_a_presigned_put_is_for_what_was_signed(
+        self, blobs: S3Blobs, headers: dict[str, str]
+    ) -> None:
+        """Nothing else can be made of it: neither another type, nor an overwriting, nor a name."""
+        request = await presigned(blobs, b"picture", by="somebody")
+        assert request is not None
+        assert await sent(request, b"picture", **headers) == 403
+        assert await sent(request, b"a longer picture", **{"Content-Length": "16"}) == 403
         assert await blobs.head(KEY) is None
 
     async def test_memory_holds_parts_and_not_the_whole(self, blobs: S3Blobs) -> None:

@@ -113,6 +113,7 @@ class TestBehindALink:
             b"QQ==" + TEXT,
             TEXT[:80] + b"QQ==" + TEXT[80:],
             b"A" * 65,
+            b"A" * 64 + b"====",
             b"=" * 64,
             b"AccessDeniedBecauseYourSubscriptionHasExpiredPleaseRenewItOrSoAndThenTryAgain",
         ],

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from archiver.catalog import Tables
+from archiver.errors import LeaseLostError
 from archiver.ledger import keep
-from archiver.lifecycle import archive
+from archiver.lifecycle import archive, refuse, settle
 from archiver.links import url_sha256
-from archiver.models import Generation, GenerationParams, GenerationState, Observation
+from archiver.models import (
+    Failure,
+    FailureClass,
+    Generation,
+    GenerationParams,
+    GenerationState,
+    Observation,
+    Undrawn,
+)
 from archiver.work import Job, JobKind, JobState
 from tests.archiver.generated import (
     FRESH_URL,
@@ -110,13 +121,44 @@ def test_a_fresher_link_is_what_the_fetch_is_for(tables: Tables) -> None:
 def test_work_that_is_no_longer_wanted_is_taken_back(tables: Tables) -> None:
     """Nothing is drawn once the provider's own link has come after all."""
     lost = keep(tables, None, joined(None, failed("1")), now=NOON)
-    assert states(tables, lost) == {"render": "held", "seal": "available"}
+    assert states(tables, lost) == {"render": "available", "seal": "available"}
     rescued = keep(tables, lost, joined(lost, succeeded("1")), now=NOON)
     assert states(tables, rescued) == {
         "fetch": "available",
         "render": "cancelled",
         "seal": "cancelled",
     }
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_what_was_refused_stays_so_until_more_is_known(tables: Tables, final: bool) -> None:
+    """However often it is kept, and whatever becomes of its other jobs."""
+    lost = keep(tables, None, joined(None, failed("1")), now=NOON)
+    render = claim(tables, JobKind.RENDER)
+    state = JobState.DISCARDED if final else JobState.HELD
+    tables.jobs.finish(render, state, reason="no checkpoint", now=NOON)
+    undrawn = Undrawn(target=render.target, reason="no checkpoint", final=final)
+    refused = keep(tables, lost, refuse(lost, 0, undrawn), now=NOON)
+    for _ in range(2):
+        refused = keep(tables, refused, refused, now=NOON)
+        assert states(tables, refused)["render"] == state
+    more = replace(refused, params=replace(refused.params, model="flux"))
+    known = keep(tables, refused, settle(more), now=NOON)
+    assert states(tables, known)["render"] == "available"
+    assert claim(tables, JobKind.RENDER).target != render.target
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_drawing_that_is_forbidden_is_taken_back(tables: Tables, running: bool) -> None:
+    """From under its renderer, too, whose outcome then changes nothing."""
+    lost = keep(tables, None, joined(None, failed("1")), now=NOON)
+    jobs = [claim(tables, JobKind.RENDER)] if running else []
+    policy = Failure(failure_class=FailureClass.POLICY)
+    moderated = joined(lost, replace(failed("1"), failure=policy))
+    assert states(tables, keep(tables, lost, moderated, now=NOON))["render"] == "cancelled"
+    for job in jobs:
+        with pytest.raises(LeaseLostError):
+            tables.jobs.finish(job, JobState.COMPLETED, now=NOON)
 
 
 def test_words_that_come_later_are_found_too(tables: Tables) -> None:

@@ -8,21 +8,32 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
+from archiver.drawing import drawn_from
 from archiver.lifecycle import (
     NO_RENDERER,
+    NOT_DRAWN,
     archive,
     leading_link,
     lose,
     lose_link,
+    refuse,
     stop_asking,
 )
 from archiver.links import url_sha256
-from archiver.models import Generation, GenerationState, Origin, SlotState
+from archiver.models import (
+    Generation,
+    GenerationParams,
+    GenerationState,
+    Origin,
+    SlotState,
+    Undrawn,
+)
 from archiver.planning import FIRST_POLL, plan
 from archiver.work import JobKind, JobState, WantedJob
 from tests.archiver.heard import (
     DEAD,
     DELIVERED,
+    FLAGGED_ASSET,
     HEARINGS,
     LINK_LIFETIME,
     OPERATOR,
@@ -46,6 +57,8 @@ from tests.archiver.histories import (
     happen,
 )
 
+WITHOUT_RENDERER = (NO_RENDERER, NOT_DRAWN)
+
 
 class TestPlan:
     """All of it, and nothing that is done."""
@@ -62,18 +75,48 @@ class TestPlan:
 
         assert (fetch,) == plan(numbered(DELIVERED))
 
-    def test_a_loss_that_could_be_drawn_is_kept_for_a_renderer(self) -> None:
-        """It is held with the reason that there is none, and sealed as it stands."""
-        render = WantedJob(
-            kind=JobKind.RENDER,
-            subject=100,
-            target="",
-            state=JobState.HELD,
-            reason=NO_RENDERER,
-        )
+    def test_a_loss_that_could_be_drawn_is_offered_to_renderers(self) -> None:
+        """By all that it would be drawn from, without any deadline; and sealed as it stands."""
+        lost = numbered(hear(failed(), REQUEST))
+        render = WantedJob(kind=JobKind.RENDER, subject=100, target=drawn_from(lost))
         seal = WantedJob(kind=JobKind.SEAL, subject=7, target="1")
 
-        assert (render, seal) == plan(numbered(hear(failed(), REQUEST)))
+        assert (render, seal) == plan(lost)
+
+    @pytest.mark.parametrize(("final", "state"), [(False, "held"), (True, "discarded")])
+    def test_what_was_refused_waits_until_more_is_known(self, final: bool, state: str) -> None:
+        """As long as it would be drawn from the same; anything else is offered anew."""
+        lost = numbered(hear(failed(), REQUEST))
+        undrawn = Undrawn(target=drawn_from(lost), reason="no checkpoint", final=final)
+        refused = refuse(lost, 0, undrawn)
+        (render, _), (again, _) = (
+            plan(known)
+            for known in (refused, replace(refused, params=replace(lost.params, steps=9)))
+        )
+
+        assert (render.state, render.reason, render.target) == (
+            state,
+            "no checkpoint",
+            undrawn.target,
+        )
+        assert (again.state, again.reason) == (JobState.AVAILABLE, "")
+        assert again.target != render.target
+
+    @given(HEARINGS, HISTORIES)
+    def test_only_what_is_lost_and_undrawn_is_offered(
+        self, first: Hearing, history: list[Event]
+    ) -> None:
+        """Every slot that is held for want of a renderer, and no other; each once."""
+        known = numbered(happen(hear(first), *history))
+        offered = {job.subject: job for job in plan(known) if job.kind is JobKind.RENDER}
+        held = {
+            slot.number: slot for slot in known.slots if slot.reason.startswith(WITHOUT_RENDERER)
+        }
+
+        assert offered.keys() == held.keys()
+        for number, job in offered.items():
+            refused = held[number].reason.startswith(NOT_DRAWN)
+            assert (job.state is not JobState.AVAILABLE) == refused
 
     @pytest.mark.parametrize(
         "generation",
@@ -83,9 +126,20 @@ class TestPlan:
             archive(DELIVERED, 0, asset()),
             archive(hear(failed(), REQUEST), 0, asset()),
             archive(hear(failed(), REQUEST), 0, asset(Origin.FALLBACK)),
+            archive(hear(failed(), REQUEST), 0, FLAGGED_ASSET),
             hear(failed()),
+            hear(failed(params=GenerationParams(prompt=" "))),
         ],
-        ids=["operator", "dead", "archived", "archived all the same", "drawn", "no prompt"],
+        ids=[
+            "operator",
+            "dead",
+            "archived",
+            "archived all the same",
+            "drawn",
+            "flagged",
+            "no prompt",
+            "a blank prompt",
+        ],
     )
     def test_what_is_settled_is_only_sealed(self, generation: Generation) -> None:
         """There is nothing more to do for it than to write its manifest."""
@@ -165,9 +219,10 @@ class TestPlan:
 
     def test_an_original_is_fetched_even_for_a_drawn_slot(self) -> None:
         """What was drawn is a stopgap: a live link of the original is still worth fetching."""
-        drawn = archive(DELIVERED, 0, asset(Origin.FALLBACK))
+        for drawn in (asset(Origin.FALLBACK), FLAGGED_ASSET):
+            jobs = plan(numbered(archive(DELIVERED, 0, drawn)))
 
-        assert [job.kind for job in plan(numbered(drawn))] == [JobKind.FETCH, JobKind.SEAL]
+            assert [job.kind for job in jobs] == [JobKind.FETCH, JobKind.SEAL]
 
     def test_the_link_that_lives_longest_is_tried_first(self) -> None:
         """And when that one is lost, the next."""

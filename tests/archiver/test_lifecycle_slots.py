@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.drawing import drawn_from
 from archiver.lifecycle import (
     NO_RENDERER,
+    NOT_DRAWN,
     SLOT_LAW,
     Facts,
     archive,
     lose_link,
+    refuse,
     release_links,
     settle,
     stop_asking,
+    withheld,
 )
 from archiver.links import url_sha256
 from archiver.models import (
@@ -28,12 +32,14 @@ from archiver.models import (
     Origin,
     SlotObservation,
     SlotState,
+    Undrawn,
 )
 from archiver.planning import plan
 from archiver.work import JobKind
 from tests.archiver.heard import (
     DEAD,
     DELIVERED,
+    FLAGGED_ASSET,
     HEARINGS,
     OPERATOR,
     PLAIN_DIGEST,
@@ -58,11 +64,18 @@ from tests.archiver.histories import (
     happen,
 )
 
+LOST = hear(failed(RENDERABLE), REQUEST)
+
 # One way into each row of the law, by the row's own reason; and the reason given in full.
 ROWS: dict[str, tuple[Generation, SlotState, str]] = {
     "the provider's picture is in the bucket": (
         archive(archive(DELIVERED, 0, asset(Origin.FALLBACK)), 0, asset(Origin.PROVIDER)),
         SlotState.ARCHIVED,
+        "",
+    ),
+    "flagged by the safety checker": (
+        archive(hear(failed(RENDERABLE), REQUEST), 0, FLAGGED_ASSET),
+        SlotState.HELD,
         "",
     ),
     "drawn by the fallback renderer": (
@@ -96,6 +109,11 @@ ROWS: dict[str, tuple[Generation, SlotState, str]] = {
         SlotState.DEAD,
         ": one terabyte",
     ),
+    "not drawn": (
+        refuse(LOST, 0, Undrawn(target=drawn_from(LOST), reason="no checkpoint")),
+        SlotState.HELD,
+        ": no checkpoint",
+    ),
     "no renderer": (
         stop_asking(lose_link(DELIVERED, 0, PLAIN_DIGEST, RENDERABLE)),
         SlotState.HELD,
@@ -107,8 +125,10 @@ ROWS: dict[str, tuple[Generation, SlotState, str]] = {
 
 def stands(facts: Facts) -> SlotState:
     """The law once more, in other words."""
-    if facts.original or facts.drawn:
-        return SlotState.ARCHIVED if facts.original else SlotState.RENDERED
+    if facts.original:
+        return SlotState.ARCHIVED
+    if facts.drawn:
+        return SlotState.HELD if facts.flagged else SlotState.RENDERED
     if facts.live_link or facts.askable:
         return SlotState.LINKED if facts.live_link else SlotState.EXPECTED
     match facts.failure_class:
@@ -119,6 +139,9 @@ def stands(facts: Facts) -> SlotState:
         case FailureClass.RENDERABLE if facts.drawable:
             return SlotState.HELD
     return SlotState.DEAD
+
+
+SWITCHES = [field.name for field in fields(Facts) if field.name != "failure_class"]
 
 
 class TestSlotLaw:
@@ -145,15 +168,8 @@ class TestSlotLaw:
     @pytest.mark.parametrize("failure_class", [None, *FailureClass])
     def test_of_all_facts_the_best_one_rules(self, failure_class: FailureClass | None) -> None:
         """Bytes outrank links, links outrank losses; drawing needs leave and a prompt."""
-        for original, drawn, live_link, askable, drawable in product((False, True), repeat=5):
-            facts = Facts(
-                original=original,
-                drawn=drawn,
-                live_link=live_link,
-                askable=askable,
-                failure_class=failure_class,
-                drawable=drawable,
-            )
+        for switches in product((False, True), repeat=len(SWITCHES)):
+            facts = Facts(failure_class=failure_class, **dict(zip(SWITCHES, switches, strict=True)))
             rule = next(rule for rule in SLOT_LAW if rule.when(facts))
 
             assert stands(facts) is rule.state, facts
@@ -207,6 +223,31 @@ class TestSlotLaw:
         assert SlotState.RENDERED is only_slot(drawn).state
         assert (both.state, len(both.assets)) == (SlotState.ARCHIVED, 2)
         assert both.leading_asset == asset(Origin.PROVIDER)
+
+    def test_a_flagged_drawing_is_held_until_the_original_comes(self) -> None:
+        """Also while its link is being fetched, for until then there is nothing else to show."""
+        flagged = archive(LOST, 0, FLAGGED_ASSET)
+        linked = hear(hearing(url=PLAIN_URL), known=flagged)
+        both = archive(linked, 0, asset(Origin.PROVIDER))
+
+        assert [only_slot(it).state for it in (flagged, linked, both)] == [
+            SlotState.HELD,
+            SlotState.HELD,
+            SlotState.ARCHIVED,
+        ]
+        assert [withheld(it, only_slot(it)) for it in (flagged, linked, both)] == [
+            "flagged by the safety checker",
+            "flagged by the safety checker",
+            None,
+        ]
+        assert withheld(LOST, only_slot(LOST)) is None
+
+    def test_a_picture_unsays_a_refusal(self) -> None:
+        """What was drawn after all is not called undrawn."""
+        undrawn = Undrawn(target=drawn_from(LOST), reason="no checkpoint")
+        drawn = archive(refuse(LOST, 0, undrawn), 0, asset(Origin.FALLBACK))
+
+        assert (only_slot(drawn).state, only_slot(drawn).undrawn) == (SlotState.RENDERED, None)
 
     def test_nothing_leads_where_nothing_is(self) -> None:
         """A slot without pictures has no leading one."""
@@ -294,4 +335,16 @@ class TestModeration:
 
         assert known.moderated
         assert not [job for job in plan(known) if job.kind is JobKind.RENDER]
-        assert not [slot for slot in known.slots if slot.reason.startswith(NO_RENDERER)]
+        assert not [
+            slot for slot in known.slots if slot.reason.startswith((NO_RENDERER, NOT_DRAWN))
+        ]
+
+    def test_what_was_drawn_before_is_not_shown(self) -> None:
+        """Moderation may be heard when a picture is drawn already; the provider's own is shown."""
+        drawn = archive(LOST, 0, asset(Origin.FALLBACK))
+        moderated = hear(failed(POLICY), known=drawn)
+        original = archive(moderated, 0, asset(Origin.PROVIDER))
+
+        assert withheld(drawn, only_slot(drawn)) is None
+        assert withheld(moderated, only_slot(moderated)) is not None
+        assert withheld(original, only_slot(original)) is None

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.lifecycle import archive, lose_link, stop_asking
+from archiver.drawing import drawn_from
+from archiver.lifecycle import archive, lose_link, refuse, stop_asking
 from archiver.links import url_sha256
 from archiver.manifest import describe, render
 from archiver.models import (
@@ -22,10 +23,12 @@ from archiver.models import (
     GenerationState,
     Link,
     Origin,
+    Rendering,
     Slot,
     SlotObservation,
+    Undrawn,
 )
-from tests.archiver.heard import HEARINGS, Hearing, asset, hear, hearing, numbered
+from tests.archiver.heard import DRAWN, HEARINGS, Hearing, asset, hear, hearing, numbered
 
 URL = "https://cdn.doitong.com/outputs/abc.png?Expires=1795348800&Signature=secret"
 FAILURE = Failure(failure_class=FailureClass.RENDERABLE, code="missing", message="404")
@@ -67,6 +70,7 @@ WRITTEN = {
             "state": "archived",
             "reason": "the provider's picture is in the bucket",
             "failure": None,
+            "undrawn": None,
             "assets": [
                 {
                     "origin": "provider",
@@ -77,6 +81,7 @@ WRITTEN = {
                     "width": 1,
                     "height": 2,
                     "archived_at": "2026-11-21T12:00:00.000Z",
+                    "rendering": None,
                 }
             ],
             "links": [
@@ -97,6 +102,7 @@ WRITTEN = {
             "state": "held",
             "reason": "no renderer: broken",
             "failure": {"class": "renderable", "code": "500", "message": "broken"},
+            "undrawn": None,
             "assets": [],
             "links": [],
         },
@@ -133,6 +139,31 @@ def test_a_lost_link_says_why() -> None:
     )
 
 
+def test_a_drawing_says_how_it_was_made() -> None:
+    """By what and how faithfully, or why it was not: an index that is rebuilt knows it as well."""
+    undrawn = Undrawn(target=drawn_from(KNOWN), reason="no checkpoint", final=True)
+    drawn = replace(asset(Origin.FALLBACK), rendering=DRAWN)
+    (_, refused), (_, made) = (
+        describe(known)["slots"] for known in (refuse(KNOWN, 1, undrawn), archive(KNOWN, 1, drawn))
+    )
+
+    assert refused["undrawn"] == {
+        "target": drawn_from(KNOWN),
+        "reason": "no checkpoint",
+        "final": True,
+    }
+    assert (refused["state"], refused["reason"]) == ("held", "not drawn: no checkpoint")
+    assert made["assets"][0]["origin"] == "fallback"
+    assert made["assets"][0]["rendering"] == {
+        "drawn_with": "owner/name@commit",
+        "software": "holdfast",
+        "device": "cpu",
+        "seed": 7,
+        "flagged": False,
+        "notes": ["a note"],
+    }
+
+
 @given(st.lists(HEARINGS, min_size=1, max_size=4))
 def test_the_same_knowledge_is_the_same_bytes(hearings: list[Hearing]) -> None:
     """Whatever order it was heard in; and no link's query is ever among it."""
@@ -145,19 +176,25 @@ def test_the_same_knowledge_is_the_same_bytes(hearings: list[Hearing]) -> None:
 
 def test_everything_known_is_told() -> None:
     """A field added to a noun is lost with the catalog unless it is written here as well."""
-    told = describe(archive(KNOWN, 0, asset(Origin.FALLBACK)))
+    drawn = replace(asset(Origin.FALLBACK), rendering=DRAWN)
+    undrawn = Undrawn(target="", reason="no checkpoint")
+    told = describe(refuse(archive(KNOWN, 0, drawn), 1, undrawn))
     slot: dict[str, Any] = told["slots"][0]
     elsewhere = {
         Generation: {"key", "sealed_revision", "hinted_at"},  # the catalog's own
         Slot: {"asked"},  # and so is this
         Link: {"host", "heard_in"},  # in its location; in inbox and position
         Asset: set(),
+        Rendering: set(),
+        Undrawn: set(),
     }
     for noun, said in (
         (Generation, told),
         (Slot, slot),
         (Link, slot["links"][0]),
         (Asset, slot["assets"][0]),
+        (Rendering, slot["assets"][1]["rendering"]),
+        (Undrawn, told["slots"][1]["undrawn"]),
     ):
         more = {"format", "inbox", "position"}
         assert {field.name for field in fields(noun)} - elsewhere[noun] == said.keys() - more

@@ -73,6 +73,18 @@ def test_a_writer_makes_its_file_and_folder_whatever_they_are_called(path: Path)
     assert [path] == list(path.parent.iterdir())
 
 
+def test_a_writer_may_be_told_to_make_nothing(path: Path) -> None:
+    """Who only adds to a file of another's does not begin an empty one in its place."""
+    with pytest.raises(Error):
+        open_writer(path, create=False)
+    assert not path.parent.exists()
+    table(path).close()
+    connection = open_writer(path, create=False)
+    connection.execute("INSERT INTO things VALUES ('one', 1)")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
 def test_a_reader_sees_each_commit_at_once_and_cannot_write(path: Path) -> None:
     """Reading needs no ceremony, and nobody writes by mistake."""
     writer = table(path)

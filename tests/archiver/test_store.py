@@ -74,6 +74,28 @@ async def test_a_picture_becomes_an_asset(store: Store, blobs: BlobStore) -> Non
     assert await blobs.head(KEY) == expected
 
 
+async def test_a_picture_of_another_type_than_wanted_is_refused(
+    store: Store, blobs: BlobStore
+) -> None:
+    """Whole as it is, nothing of it is put."""
+    for only, body in (("image/png", PICTURE), ("image/png", drawn("JPEG"))):
+        taking = store.take_in(
+            arriving(body),
+            None,
+            origin=Origin.FALLBACK,
+            provenance={},
+            now=lambda: NOW,
+            only=only,
+        )
+        if body is PICTURE:
+            assert (await taking).origin is Origin.FALLBACK
+            continue
+        with pytest.raises(FetchError, match="it is image/jpeg, and not image/png") as refused:
+            await taking
+        assert refused.value.fault is Fault.NOT_MEDIA
+    assert [key async for key in blobs.list("")] == [KEY]
+
+
 async def test_the_same_picture_is_stored_once(store: Store, blobs: BlobStore) -> None:
     """A second generation with the same bytes gets the same object, untouched."""
     first = await take_in(store, PICTURE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 
 from archiver import manifest
 from archiver.catalog import Tables
+from archiver.catalog.renders import RENDERER
 from archiver.ledger import keep
-from archiver.lifecycle import archive
-from archiver.models import Generation, Origin
+from archiver.lifecycle import archive, refuse
+from archiver.models import Generation, Origin, Undrawn
 from archiver.moments import to_text
 from archiver.search import Hit, search
 from archiver.story import generation_story, hit_summary
@@ -22,7 +24,7 @@ from archiver.work import JobKind, JobState
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.catalog.test_deliveries import DELIVERY
 from tests.archiver.generated import URL_DIES_AT, histories, linked
-from tests.archiver.heard import asset
+from tests.archiver.heard import DRAWN, REQUEST, asset, failed, hear
 from tests.clocks import NOON
 
 SECRETS = (b"hush", b"Signature", b"Expires")
@@ -36,7 +38,8 @@ def told(tables: Tables) -> dict[str, Any]:
     tables.deliveries.observed([(DELIVERY, kept.key, "succeeded")])
     (job,) = tables.jobs.claim(JobKind.FETCH, limit=1, worker="w", lease_seconds=9, now=NOON)
     tables.jobs.finish(job, JobState.COMPLETED, now=NOON)
-    return generation_story(tables, keep(tables, kept, archive(kept, 0, asset()), now=NOON))
+    after = keep(tables, kept, archive(kept, 0, asset()), now=NOON)
+    return generation_story(tables, after, now=NOON)
 
 
 def test_the_story_is_the_manifest_and_more(tables: Tables, told: dict[str, Any]) -> None:
@@ -44,7 +47,8 @@ def test_the_story_is_the_manifest_and_more(tables: Tables, told: dict[str, Any]
     generation = tables.generations.load("doitong", "1")
     assert generation is not None
     described = manifest.describe(generation)
-    slots = [{name: slot[name] for name in slot if name != "jobs"} for slot in told["slots"]]
+    ours = ("jobs", "drawing")
+    slots = [{name: slot[name] for name in slot if name not in ours} for slot in told["slots"]]
     assert described == {**{name: told[name] for name in described}, "slots": slots}
     assert (told["revision"], told["sealed_revision"]) == (2, 0)
 
@@ -99,6 +103,7 @@ def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
         "size_bytes": 3,
         "width": 1,
         "height": 2,
+        "rendering": None,
     }
     assert saved.keys() == lost.keys()
     assert (lost["state"], lost["origin"], lost["size_bytes"]) == ("linked", None, None)
@@ -106,11 +111,43 @@ def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
 
 def test_the_providers_own_picture_leads(tables: Tables) -> None:
     """If there are two, the hit shows the original."""
-    drawn = replace(asset(Origin.FALLBACK), size_bytes=7)
-    both = archive(archive(linked("1"), 0, drawn), 0, asset())
-    keep(tables, None, both, now=NOON)
+    drawn = replace(asset(Origin.FALLBACK), size_bytes=7, rendering=DRAWN)
+    first = keep(tables, None, archive(linked("1"), 0, drawn), now=NOON)
     (hit,) = search(tables, "", cursor=None, limit=9).hits
-    assert (hit_summary(hit)["origin"], hit_summary(hit)["size_bytes"]) == ("provider", 3)
+    summary = hit_summary(hit)
+    assert (summary["origin"], summary["size_bytes"]) == ("fallback", 7)
+    assert summary["rendering"] == {
+        "drawn_with": "owner/name@commit",
+        "software": "holdfast",
+        "device": "cpu",
+        "seed": 7,
+        "flagged": False,
+        "notes": ["a note"],
+    }
+    keep(tables, first, archive(first, 0, asset()), now=NOON)
+    (hit,) = search(tables, "", cursor=None, limit=9).hits
+    summary = hit_summary(hit)
+    assert (summary["origin"], summary["size_bytes"], summary["rendering"]) == ("provider", 3, None)
+
+
+def test_it_is_told_how_far_a_renderer_is(tables: Tables) -> None:
+    """While one was seen lately a lost picture waits to be drawn; else there is no renderer."""
+
+    def drawing(generation: Generation, seconds: float = 0) -> str | None:
+        at = NOON + timedelta(seconds=seconds)
+        told: str | None = generation_story(tables, generation, now=at)["slots"][0]["drawing"]
+        return told
+
+    lost = keep(tables, None, hear(failed(), REQUEST), now=NOON)
+    assert drawing(lost) is None
+    tables.deliveries.beat(RENDERER, now=NOON)
+    assert drawing(lost, 60) == "waiting to be drawn"
+    assert drawing(lost, 600) is None
+    (job,) = tables.jobs.claim(JobKind.RENDER, limit=1, worker="w", lease_seconds=9, now=NOON)
+    assert drawing(lost, 600) == "being drawn"
+    tables.jobs.finish(job, JobState.HELD, reason="no checkpoint", now=NOON)
+    undrawn = Undrawn(target=job.target, reason="no checkpoint")
+    assert drawing(keep(tables, lost, refuse(lost, 0, undrawn), now=NOON)) is None
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -125,7 +162,7 @@ def test_nothing_told_opens_a_picture(migrated: Path, history: list[Generation])
         (slot, *_) = before.slots
         assert slot.number is not None
         hit = hit_summary(Hit(number=slot.number, generation=before, slot=slot))
-        told = msgspec.json.encode([generation_story(tables, before), hit])
+        told = msgspec.json.encode([generation_story(tables, before, now=NOON), hit])
         for secret in SECRETS:
             assert secret not in told
             assert secret not in manifest.render(before)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from archiver.blobs import BlobHead, BlobStore, Put
+from archiver.blobs import BlobHead, BlobStore, PresignedPut, Put
 from archiver.body import Body, Budget, collect
 from archiver.clock import now
 from archiver.errors import BucketError, NotAnObjectKeyError
@@ -53,6 +53,27 @@ async def put(
 ) -> Put:
     """Put something as a picture."""
     return await blobs.put(key, body, media_type="image/png", metadata=metadata, replace=replace)
+
+
+async def presigned(blobs: BlobStore, body: bytes, **metadata: str) -> PresignedPut | None:
+    """A request by which somebody else may put these bytes as a picture."""
+    return await blobs.presigned_put(
+        KEY,
+        sha256=hashlib.sha256(body).digest(),
+        size_bytes=len(body),
+        media_type="image/png",
+        metadata=metadata,
+        expires_seconds=60,
+    )
+
+
+async def sent(request: PresignedPut, body: bytes, **headers: str) -> int:
+    """What the bucket answers whoever makes that request, with some of its headers replaced."""
+    told = {**request.headers, **headers}
+    async with ClientSession() as stranger:
+        url = URL(request.url, encoded=True)
+        async with stranger.put(url, data=body, headers=told) as response:
+            return response.status
 
 
 def very_large(seed: int = 0) -> bytes:
@@ -283,6 +304,15 @@ class BlobStoreContract:
                 await blobs.head(key)
             with pytest.raises(NotAnObjectKeyError):
                 await blobs.delete(key)
+            with pytest.raises(NotAnObjectKeyError):
+                await blobs.presigned_put(
+                    key,
+                    sha256=DIGESTS[0],
+                    size_bytes=1,
+                    media_type="image/png",
+                    metadata={},
+                    expires_seconds=60,
+                )
         assert [key async for key in blobs.list("")] == []
 
     async def test_a_presigned_url_is_a_download_or_none(self, blobs: BlobStore) -> None:
@@ -299,6 +329,31 @@ class BlobStoreContract:
             assert response.headers["Content-Type"] == "image/webp"
             disposition = response.headers["Content-Disposition"]
             assert disposition == "attachment; filename*=UTF-8''A%20%22%E7%8C%AB%22.webp"
+
+    async def test_a_presigned_put_stores_these_bytes_or_none(self, blobs: BlobStore) -> None:
+        """Whoever has it stores them as a put of ours would; None means: do so yourself."""
+        request = await presigned(blobs, b"picture", provider="doi tong", text="é" * 20)
+        if request is None:
+            return
+        assert await sent(request, b"picture") == 200
+        assert await content(blobs, KEY) == b"picture"
+        expected = {"provider": "doi tong", "text": "é" * 20}
+        head = await blobs.head(KEY)
+        assert head == BlobHead(size_bytes=7, media_type="image/png", metadata=expected)
+        assert await put(blobs, body=b"picture") is Put.EXISTED
+
+    async def test_a_presigned_put_overwrites_nothing(self, blobs: BlobStore) -> None:
+        """What is there stays, and whoever sends is told."""
+        request = await presigned(blobs, b"another")
+        if request is None:
+            return
+        await put(blobs, body=b"picture")
+        assert await sent(request, b"another") == 412
+        assert await content(blobs, KEY) == b"picture"
+
+    async def test_a_presigned_put_is_never_very_large(self, blobs: BlobStore) -> None:
+        """What would go in parts goes through us."""
+        assert await presigned(blobs, very_large()) is None
 
     async def test_a_usable_bucket_passes_its_check(self, blobs: BlobStore) -> None:
         """Checking leaves no trace."""

@@ -149,6 +149,11 @@ DRAWN: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ["ignored: negative_prompt: guidance is distilled into this checkpoint"],
     ),
     ({"negative_prompt": "a dog", "model": SD3}, {"negative_prompt": "a dog"}, []),
+    (
+        {"negative_prompt": "a dog", "guidance_scale": 1.0},
+        {"negative_prompt": "a dog"},
+        ["ignored: negative_prompt: guidance of 1 or less reads the prompt alone"],
+    ),
 ]
 
 

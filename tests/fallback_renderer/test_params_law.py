@@ -120,7 +120,7 @@ def test_what_is_drawn_keeps_the_limits(asked: Asked) -> None:
     limits = limits_of(asked.provider, asked.params.model, request.checkpoint)
     for side in (request.width, request.height):
         assert limits.sides.least <= side <= limits.sides.most
-    multiple = 16 if request.checkpoint.family.flows else 8
+    multiple = 64 if request.panorama else 16 if request.checkpoint.family.flows else 8
     for drawn_at, side in zip(request.canvas, (request.width, request.height), strict=True):
         assert drawn_at % multiple == 0
         assert 0 <= drawn_at - side < multiple

@@ -15,12 +15,27 @@ from receiver.settings import Token
 from tests.receiver.roles_in_process import Role, serving
 from tests.receiver.wire import Answer, ask, head, length
 
-SECRETS = {"reader": b"read-secret", "writer": b"write-secret", "chief": b"chief-secret"}
-SCOPES = {"reader": ["read"], "writer": ["write"], "chief": ["admin"], "nobody": []}
-BODY = b'{"prompt": "a red fox"}'
+SECRETS = {
+    "reader": b"read-secret",
+    "writer": b"write-secret",
+    "worker": b"work-secret",
+    "chief": b"chief-secret",
+}
+SCOPES = {
+    "reader": ["read"],
+    "writer": ["write"],
+    "worker": ["worker"],
+    "chief": ["admin"],
+    "nobody": [],
+}
+BODY = b'{"prompt": "a red fox", "worker": "a host"}'
 READ = "GET", "/api/v1/assets"
 WRITE = "PUT", "/api/v1/generations/doitong/abc"
 OPEN = "GET", "/healthz"
+WORK = "POST", "/api/v1/jobs/claim"
+BEAT = "POST", "/api/v1/jobs/7/heartbeat"
+SEND = "PUT", "/api/v1/jobs/7/content?fence=1"
+LOOK = "GET", "/api/v1/jobs/7/pictures/blobs/sha256/00/00.png?fence=1"
 
 
 def digest(secret: bytes) -> str:
@@ -71,6 +86,19 @@ SHOWN = {
     "the chief reads": (b"chief-secret", READ, 200),
     "the chief writes": (b"chief-secret", WRITE, 202),
     "no scope, nothing": (b"nobody", READ, 403),
+    "a worker works": (b"work-secret", WORK, 204),
+    "a worker keeps its lease": (b"work-secret", BEAT, 400),
+    "a worker sends": (b"work-secret", SEND, 409),
+    "a worker looks at inputs": (b"work-secret", LOOK, 409),
+    "a worker may not read": (b"work-secret", READ, 403),
+    "a worker may not write": (b"work-secret", WRITE, 403),
+    "nor look at counts": (b"work-secret", ("GET", "/metrics"), 403),
+    "a reader may not look at inputs": (b"read-secret", LOOK, 403),
+    "not in disguise either": (b"read-secret", ("GET", LOOK[1].replace("jobs", "j%6fbs")), 403),
+    "a writer may not work": (b"write-secret", WORK, 403),
+    "a writer may not send": (b"write-secret", SEND, 403),
+    "the chief works": (b"chief-secret", WORK, 204),
+    "no token, no work": (b"wrong", WORK, 401),
     "metrics are for readers": (b"write-secret", ("GET", "/metrics"), 403),
     "what is not there is not told to strangers": (b"wrong", ("GET", "/nowhere"), 401),
     "nor to whom it is not for": (b"write-secret", ("GET", "/nowhere"), 403),

@@ -264,7 +264,7 @@ USAGE = [
     ["show"],
     ["send"],
     ["send", "http://127.0.0.1:1/", "--secret-file", "/nowhere"],
-    ["serve", "--role", "render"],
+    ["serve", "--role", "paint"],
     ["simulate"],
     ["status", "--nonsense"],
 ]

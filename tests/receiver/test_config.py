@@ -154,6 +154,22 @@ class TestPaths:
         assert from_tree({"bucket": {"url": bucket.url}}).bucket == bucket
 
 
+def test_what_is_said_of_drawing_is_passed_on_as_it_is() -> None:
+    """The wing that draws knows what it means, and checks it; a variable may add to it."""
+    file = written('[render.checkpoints.mine]\nfamily = "any"\npath = "weights"')
+    config = load(file, environ={"HOLDFAST_RENDER__IDLE_SECONDS": "2.5"})
+
+    mine = {"family": "any", "path": "weights"}
+    assert config.render == {"checkpoints": {"mine": mine}, "idle_seconds": "2.5"}
+
+
+def test_a_token_may_be_a_renderers() -> None:
+    """It is given no other scope by that."""
+    tokens = from_tree({"tokens": {"gpu": {"sha256": "0f" * 32, "scopes": ["worker"]}}}).tokens
+
+    assert tokens["gpu"].scopes == ("worker",)
+
+
 class TestSecrets:
     """A secret is handed to the roles and shown to nobody."""
 
@@ -356,6 +372,9 @@ TREES = st.fixed_dictionaries(
         ),
         "archive": st.fixed_dictionaries({"patience_seconds": st.floats(0, 1e6)}),
         "tokens": st.dictionaries(TEXTS, st.just({"sha256": "0f" * 32, "scopes": ["read"]})),
+        "render": st.dictionaries(
+            TEXTS, st.dictionaries(TEXTS, TEXTS | st.booleans() | st.integers(0, 9)), max_size=3
+        ),
     },
 )
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from archiver import clock
+from archiver.catalog import Catalog
+from archiver.catalog.schema import migrate
+from archiver.ledger import keep
 from archiver.models import GenerationState, Heard
 from receiver.private import MAX_ID_LENGTH, MAX_REQUEST_BYTES
 from receiver.providers import observations
 from tests.archiver.disks import everything_on_disk
+from tests.archiver.heard import DRAWN, REQUEST, failed, hear
 from tests.receiver.roles_in_process import Role, serving
 from tests.receiver.wire import Answer, ask, connected, head, length, webhook
 from tests.service import SECRET, Service, eventually, no_room_to_write, running
@@ -174,6 +183,45 @@ async def test_it_is_ready_only_with_a_catalog(role: Role) -> None:
     """What it is for cannot be done without one, though it lives and remembers."""
     answers = {path: (await ask(role.port, get(path))).status for path in ("/healthz", "/readyz")}
     assert answers == {"/healthz": 200, "/readyz": 503}
+
+
+async def test_who_would_draw_waits_for_a_catalog(role: Role) -> None:
+    """503 until the role that makes it has made it; nobody else begins one."""
+    claim = b'{"worker": "one"}'
+    path = b"/api/v1/jobs/claim"
+    wire = head(length(claim), method=b"POST", path=path) + claim
+    assert problem(await ask(role.port, wire))[0] == 503
+    assert not role.config.catalog.path.exists()
+    migrate(role.config.catalog.path)
+    assert (await ask(role.port, wire)).status == 204
+
+
+async def test_what_is_drawn_elsewhere_comes_by_the_private_listener(role: Role) -> None:
+    """A picture much larger than any other request, beside whatever else is asked."""
+    migrate(role.config.catalog.path)
+    catalog = Catalog(role.config.catalog.path)
+    await catalog.start()
+    lost = hear(failed(), REQUEST)
+    kept = await catalog.write(lambda tables: keep(tables, None, lost, now=clock.now()))
+    picture = BytesIO()
+    Image.effect_noise((1500, 1500), 90).save(picture, "PNG")
+    body = picture.getvalue()
+    assert len(body) > MAX_REQUEST_BYTES
+    async with ClientSession(f"http://127.0.0.1:{role.port}") as far:
+        async with far.post("/api/v1/jobs/claim", json={"worker": "a GPU far away"}) as answer:
+            commission = await answer.json()
+        job = f"/api/v1/jobs/{commission['job_id']}"
+        async with far.put(
+            f"{job}/content?fence={commission['fence']}", data=BytesIO(body)
+        ) as answer:
+            received = await answer.json()
+        completed = {"fence": commission["fence"], "rendering": asdict(DRAWN), **received}
+        async with far.post(f"{job}/complete", json=completed) as answer:
+            assert answer.status == 204
+        number = kept.slots[0].number
+        async with far.get(f"/api/v1/assets/{number}/content") as answer:
+            assert (await answer.read(), answer.content_type) == (body, "image/png")
+    await catalog.close()
 
 
 async def test_a_commit_that_fails_is_told_and_mends_by_itself(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from archiver.errors import ConfigError
 from archiver.inbox.sqlite import SqliteInboxReader
+from receiver.config import from_tree
 from receiver.roles import supervisor
 from receiver.roles.supervisor import Supervisor, take
 from tests.receiver.roles_in_process import configuration
@@ -171,6 +172,64 @@ def test_a_role_that_can_never_start_ends_the_service(tmp_path: Path) -> None:
         assert "Traceback" not in service.log
 
 
+# A renderer that can never start; the others do not know what is wrong with it.
+NO_RENDERER = {
+    "render": {"idle_seconds": 0},
+    "render_checkpoints_sd": {"family": "sd15", "path": "nowhere", "default": True},
+}
+
+
+async def test_the_service_goes_on_without_a_renderer(tmp_path: Path) -> None:
+    """Webhooks come first on a bad night: why there will be no drawings is said once, the service
+    is ready all the same, and all that it is told is stored."""
+    with running(tmp_path, **NO_RENDERER) as service:
+        wrong = service.logged("the role cannot start", role="render")
+        assert wrong["error"] == "render.idle_seconds: expected `float` > 0.0"
+        service.logged("a role cannot start; the others go on without it", role="render")
+        assert (await ask(service.public, webhook(BODY, secret=SECRET))).status == 202
+        assert sorted(service.roles().values()) == ["archive", "receive", "web"]
+        assert service.stop() == 0
+        assert service.log.count("the role cannot start") == 1
+
+
+def test_a_renderer_by_itself_fails_aloud(tmp_path: Path) -> None:
+    """Who asks for nothing else is told by the exit code."""
+    with starting(write_config(tmp_path, **NO_RENDERER), roles=["render"]) as service:
+        assert service.ended() == 1
+        assert service.logged("the role cannot start", role="render")
+        assert service.lines[-1] == "Error: the role render cannot start; its log line says why\n"
+
+
+ROLES = {
+    "by default": ({}, ("receive", "archive", "web")),
+    "with clients": ({"providers": {"doitong": {"gateway": True}}}, ("gateway",)),
+    "with something to draw with": (
+        {"render": {"checkpoints": {"sd": {"path": "anything"}}}},
+        ("render",),
+    ),
+    "with nothing to draw with": ({"render": {"idle_seconds": 5, "checkpoints": {}}}, ()),
+}
+
+
+@pytest.mark.parametrize(("tables", "also"), ROLES.values(), ids=ROLES)
+def test_a_role_is_run_where_it_is_of_use(tables: dict[str, Any], also: tuple[str, ...]) -> None:
+    """A gateway that leads somewhere, and a renderer that has something to draw with."""
+    always = {"receive", "archive", "web"}
+
+    assert set(supervisor.wanted_roles(from_tree(tables))) == always | set(also)
+
+
+def test_a_part_of_a_service_leaves_the_counts_of_the_others(tmp_path: Path) -> None:
+    """The metrics begin anew with the archive, and not whenever anything is started beside it."""
+    counted = tmp_path / "metrics" / "counter_1.db"
+    counted.parent.mkdir()
+    counted.touch()
+    with running(tmp_path, roles=["receive"]):
+        assert counted.exists()
+    with running(tmp_path, roles=["archive"]):
+        assert not counted.exists()
+
+
 def test_an_address_that_is_taken_is_said(tmp_path: Path) -> None:
     """One sentence names the setting; no role is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -194,8 +253,8 @@ def test_a_place_that_cannot_hold_the_archive_is_said(tmp_path: Path) -> None:
 
 def test_a_role_that_does_not_exist_cannot_be_run(tmp_path: Path) -> None:
     """The sentence names those that do."""
-    with pytest.raises(ConfigError, match="no role is called render; roles: receive, gateway"):
-        Supervisor(configuration(tmp_path), ("receive", "render"))
+    with pytest.raises(ConfigError, match="no role is called paint; roles: receive, gateway"):
+        Supervisor(configuration(tmp_path), ("receive", "paint"))
 
 
 async def test_a_service_ends_while_a_role_waits_for_its_next_start(

@@ -167,6 +167,7 @@ def _quiet(folder: Path) -> bool:
     try:
         left = catalog.execute(
             "SELECT count(*) FROM jobs WHERE state IN ('available', 'scheduled', 'running')"
+            " AND kind != 'render'"  # nobody draws here
         ).fetchone()[0]
         stale = catalog.execute(
             "SELECT count(*) FROM generations WHERE sealed_revision < revision"

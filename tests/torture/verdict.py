@@ -54,7 +54,8 @@ def faults(it: Killed) -> dict[str, int]:
         "never came to rest": int(not it.quiet),
         "jobs left": rows(
             catalog,
-            "SELECT count(*) FROM jobs WHERE state IN ('available', 'scheduled', 'running')",
+            "SELECT count(*) FROM jobs WHERE state IN ('available', 'scheduled', 'running')"
+            " AND kind != 'render'",
         )[0][0],
         "jobs given up because workers died": rows(
             catalog, "SELECT count(*) FROM jobs WHERE reason LIKE 'its worker died _ times'"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.schema import migrate
 from archiver.catalog.texts import Words
 from archiver.errors import CatalogUnavailableError
 from archiver.sqlite import DATA_FAULTS
@@ -172,6 +173,31 @@ async def test_a_catalog_that_cannot_be_opened_is_said_at_the_start(tmp_path: Pa
     with pytest.raises(CatalogUnavailableError):
         await catalog.start()
     await catalog.close()
+
+
+async def test_a_catalog_may_be_opened_when_it_is_needed(tmp_path: Path) -> None:
+    """By a role that may start before the one that makes it: each write tells until it is there."""
+    path = tmp_path / "data" / "catalog.db"
+    catalog = Catalog(path)
+    await catalog.start(opened=False)
+    assert await outcomes(catalog, beat("one")) == [CatalogUnavailableError]
+    assert not path.exists()
+    migrate(path)
+    assert await outcomes(catalog, beat("two")) == ["two"]
+    await catalog.close()
+
+
+async def test_opening_it_waits_for_no_reader(
+    catalog_path: Path, catalog: Catalog, reader: CatalogReader
+) -> None:
+    """Only after a fault must the log be begun anew, which a reader could keep from being done."""
+    late = Catalog(catalog_path)
+    await late.start(opened=False)
+    with reader.view() as tables:
+        roles(tables)
+        await catalog.write(beat("one"))
+        assert await outcomes(late, beat("two")) == ["two"]
+    await late.close()
 
 
 async def test_closing_writes_all_that_waits(catalog: Catalog, reader: CatalogReader) -> None:

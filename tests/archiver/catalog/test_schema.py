@@ -86,6 +86,28 @@ def test_what_is_already_there_stays(path: Path) -> None:
     reader.close()
 
 
+def test_what_waited_for_a_renderer_is_offered_to_one(path: Path) -> None:
+    """A catalog from before there were renderers holds what they are to draw."""
+    connection = open_writer(_folder(path))
+    catalog.apply(Database(connection, execute_plugins=False), stop_before="005_render")
+    for kind, reason in (("render", "no renderer"), ("fetch", "no renderer"), ("render", "other")):
+        connection.execute(
+            "INSERT INTO jobs (kind, subject, target, state, reason, host, wanted_at)"
+            " VALUES (?, ?, '', 'held', ?, '', 0)",
+            (kind, len(reason), reason),
+        )
+    connection.close()
+    migrate(path)
+    reader = open_reader(path)
+    rows = reader.execute("SELECT kind, state, reason FROM jobs ORDER BY id").fetchall()
+    reader.close()
+    assert rows == [
+        ("render", "available", ""),
+        ("fetch", "held", "no renderer"),
+        ("render", "held", "other"),
+    ]
+
+
 def test_a_step_that_fails_leaves_nothing_of_itself(path: Path) -> None:
     """Half a migration would be neither the old schema nor the new one."""
     connection = open_writer(_folder(path))
@@ -120,7 +142,7 @@ def test_two_processes_may_migrate_at_once(path: Path) -> None:
     reader = open_reader(path)
     (applied,) = reader.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()
     reader.close()
-    assert applied == 4
+    assert applied == 5
 
 
 def _folder(path: Path) -> Path:

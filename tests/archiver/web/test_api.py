@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,12 @@ from archiver.models import (
     GenerationState,
     Observation,
     Origin,
+    Rendering,
     SlotObservation,
 )
 from archiver.store import Store
 from archiver.web.api import MAX_LIMIT, ArchiveApi, problems
+from tests.archiver.heard import DRAWN
 from tests.archiver.media_bodies import JPEG
 
 Client = TestClient[web.Request, web.Application]
@@ -79,7 +81,11 @@ class Archive:
         return await self.catalog.write(absorb)
 
     async def save(
-        self, generation_id: str, picture: bytes, origin: Origin = Origin.PROVIDER
+        self,
+        generation_id: str,
+        picture: bytes,
+        origin: Origin = Origin.PROVIDER,
+        rendering: Rendering | None = None,
     ) -> Asset:
         """Those bytes into the bucket, and the row that says so."""
 
@@ -93,7 +99,8 @@ class Archive:
         def settle(tables: Tables) -> None:
             before = tables.generations.load("doitong", generation_id)
             assert before is not None
-            keep(tables, before, lifecycle.archive(before, 0, asset), now=clock.now())
+            drawn = replace(asset, rendering=rendering)
+            keep(tables, before, lifecycle.archive(before, 0, drawn), now=clock.now())
 
         await self.catalog.write(settle)
         return asset
@@ -116,7 +123,8 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """Whoever asks, on one connection, so that each answer must end where it says."""
     reader = CatalogReader(tmp_path / "catalog.db")
     app = web.Application(middlewares=[problems])
-    app.add_routes(ArchiveApi(reader, FolderBlobs(tmp_path / "bucket")).routes())
+    api = ArchiveApi(reader, FolderBlobs(tmp_path / "bucket"), now=clock.now)
+    app.add_routes(api.routes())
     server = TestServer(app)
     async with TestClient(server, connector=TCPConnector(limit=1)) as speaking:
         yield speaking
@@ -212,6 +220,7 @@ async def test_a_hit_says_what_it_is(archive: Archive, client: Client) -> None:
         "size_bytes": len(JPEG),
         "width": asset.width,
         "height": asset.height,
+        "rendering": None,
     }
 
 
@@ -320,6 +329,21 @@ async def test_the_original_leads(archive: Archive, client: Client) -> None:
         await archive.save("abc", picture, origin)
         async with client.get(f"/api/v1/assets/{number}/content") as answer:
             assert await answer.read() == picture
+
+
+async def test_what_was_flagged_is_held_and_not_served(archive: Archive, client: Client) -> None:
+    """403 says why; the hit says that it is held, and how it was drawn."""
+    lost = {"state": GenerationState.FAILED, "slots": (SlotObservation(index=0),)}
+    number = await archive.hear("abc", "a fox", **lost)
+    flagged = replace(DRAWN, flagged=True)
+    await archive.save("abc", JPEG, Origin.FALLBACK, flagged)
+    status, problem = await asked(client, f"/api/v1/assets/{number}/content")
+    detail = f"slot {number} is not shown: flagged by the safety checker"
+    assert (status, problem["detail"]) == (403, detail)
+    _, page = await asked(client, "/api/v1/assets")
+    [hit] = page["hits"]
+    assert (hit["state"], hit["origin"]) == ("held", "fallback")
+    assert hit["rendering"] == {**asdict(flagged), "notes": ["a note"]}
 
 
 async def test_a_slot_without_bytes_says_why(archive: Archive, client: Client) -> None:

@@ -1,0 +1,109 @@
+"""What every role's process does the same: take its orders, say when it is ready, end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import TypeVar
+
+import msgspec
+
+from archiver import log
+from archiver.errors import ConfigError, HoldfastError
+
+loops: ModuleType
+try:
+    import uvloop
+
+    loops = uvloop
+except ImportError:  # no wheel for this platform: asyncio's own loop does the same, slower
+    loops = asyncio
+
+# sysexits.h: the configuration is wrong, so starting the role again would not help.
+EXIT_CONFIG = 78
+READY = b"ready\n"
+
+# How long requests and jobs under way may take once a role is told to stop.
+DRAIN_SECONDS = 20.0
+
+Orders = TypeVar("Orders")
+
+
+def main(
+    role: str,
+    kind: type[Orders],
+    run: Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]],
+) -> None:
+    """Runs a role until it is told to stop: by SIGTERM, or by the end of its parent.
+
+    Its orders are a line of JSON on stdin, decoded as `kind`. `run(orders, stop, ready)` serves
+    until `stop` is set; it calls `ready` once it does. A parent that ends while the role is
+    stopping was told twice, so the role ends at once.
+    """
+    log.configure(role)
+    status = 0
+    gc.freeze()  # what was imported lives as long as the process, so nobody need look at it again
+    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+    try:
+        with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+            runner.run(_until_told(run, orders))
+    except* ConfigError as group:
+        log.logger().error("the role cannot start", error=_sentences(group))
+        status = EXIT_CONFIG
+    except* HoldfastError as group:
+        log.logger().error("the role ended", error=_sentences(group))
+        status = 1
+    sys.exit(status)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """For whoever has no parent: SIGTERM and Ctrl-C stop in order, the second one at once."""
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+
+
+def _sentences(group: BaseExceptionGroup[HoldfastError]) -> str:
+    """What the errors say that tasks of the role have raised, alone or together."""
+    return "; ".join(
+        _sentences(error) if isinstance(error, BaseExceptionGroup) else str(error)
+        for error in group.exceptions
+    )
+
+
+async def _until_told(
+    run: Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]], orders: Orders
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def parent_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    # Once or often: a service manager may tell every process, and then our parent tells us too.
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    # The parent never writes a second line; what becomes readable is its end.
+    loop.add_reader(sys.stdin.fileno(), parent_gone)
+    await run(orders, stop, _say_ready)
+    log.logger().info("stopped")
+
+
+def _say_ready() -> None:
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    log.logger().info("ready")

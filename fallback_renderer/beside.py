@@ -1,0 +1,37 @@
+"""The archive's own desk, for a renderer that stands beside the archive and has its files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+
+from archiver import clock
+from archiver.blobs.opening import open_blob_store
+from archiver.body import DEFAULT_MEMORY_BYTES, Budget
+from archiver.catalog import Catalog, CatalogReader
+from archiver.desk.catalog import CatalogDesk
+from archiver.sqlite import require_safe_version
+from archiver.store import Store
+from fallback_renderer.settings import Configuration
+
+
+@asynccontextmanager
+async def desk_beside(config: Configuration) -> AsyncIterator[CatalogDesk]:
+    """Open while inside; the catalog may have yet to be made by the role `archive`."""
+    require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
+    bucket, path = config.bucket, config.catalog.path
+    async with AsyncExitStack() as stack:
+        blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+        stack.push_async_callback(blobs.close)
+        catalog, reader = Catalog(path), CatalogReader(path)
+        await catalog.start(opened=False)
+        stack.push_async_callback(catalog.close)
+        stack.callback(reader.close)
+        yield CatalogDesk(
+            catalog=catalog,
+            reader=reader,
+            store=Store(blobs, Budget(DEFAULT_MEMORY_BYTES), path.parent / "spool"),
+            now=clock.now,
+            random=SystemRandom().random,
+        )
