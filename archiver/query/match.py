@@ -1,0 +1,50 @@
+"""A tree → FTS5's own language: what of a query is words and tokens alone is one expression.
+
+Every token is quoted, and none has a quote in it: `segment` and `facets` see to that.
+"""
+
+from __future__ import annotations
+
+from archiver.facets import EVERY_ROW, NO_ROW
+from archiver.query.tree import And, Facet, Node, Not, Or, Range, Text
+
+
+def expression(node: Node) -> str | None:
+    """The FTS5 expression that matches the same rows; None if the index does not know enough."""
+    match node:
+        case Text():
+            columns = " ".join(node.columns)
+            return f'{{{columns}}} : "{" ".join(node.tokens)}"{" *" if node.prefix else ""}'
+        case Facet():
+            return f'facets : "{node.token}"{" *" if node.prefix else ""}'
+        case Range():
+            return None
+        case Or():
+            return _joined(" OR ", node.parts) if node.parts else _row(NO_ROW)
+        case And():
+            return _all(node.parts)
+        case Not():
+            return _all((node,))
+
+
+def _all(parts: tuple[Node, ...]) -> str | None:
+    """FTS5 has no NOT but between two expressions, so all that is denied is denied at once."""
+    denied = tuple(part.part for part in parts if isinstance(part, Not))
+    asked = tuple(part for part in parts if not isinstance(part, Not))
+    wanted = _joined(" AND ", asked) if asked else _row(EVERY_ROW)
+    if not denied or wanted is None:
+        return wanted
+    unwanted = _joined(" OR ", denied)
+    return f"({wanted} NOT {unwanted})" if unwanted is not None else None
+
+
+def _joined(operator: str, parts: tuple[Node, ...]) -> str | None:
+    found = [expression(part) for part in parts]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return None
+    return f"({operator.join(known)})" if len(known) > 1 else known[0]
+
+
+def _row(token: str) -> str:
+    return f'facets : "{token}"'
