@@ -1,12 +1,14 @@
-"""Keeping a changed generation: rows, planned jobs and search words in the caller's transaction."""
+"""Keeping a changed generation: rows, jobs, cards and words, in the caller's transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from archiver.cards import Card, card_of
 from archiver.catalog import Tables
 from archiver.catalog.texts import Words
+from archiver.facets import tokens_of
 from archiver.models import Generation
 from archiver.planning import plan
 from archiver.segment import segment
@@ -26,22 +28,25 @@ def keep(
 
 
 def keep_all(
-    tables: Tables, changes: Iterable[tuple[Generation | None, Generation]], *, now: datetime
+    tables: Tables, changes: Sequence[tuple[Generation | None, Generation]], *, now: datetime
 ) -> list[Generation]:
     """Keeps every `(before, after)` as `keep` does, with fewer statements."""
     all_kept: list[Generation] = []
-    words: list[Words] = []
     wanted: list[WantedJob] = []
     for before, after in changes:
         kept = tables.generations.save(before, after)
-        words += _new_words(before, kept)
         wants = plan(kept)
         _cancel(tables, before, wants, now)
         wanted += wants
         all_kept.append(kept)
-    tables.texts.put(words)
+    _index(tables, [(before, kept) for (before, _), kept in zip(changes, all_kept, strict=True)])
     tables.jobs.want(wanted, now=now)
     return all_kept
+
+
+def index_anew(tables: Tables, generations: Iterable[Generation]) -> None:
+    """Writes the cards and the words of some generations, whatever the index holds of them."""
+    _index(tables, [(None, generation) for generation in generations])
 
 
 def _cancel(
@@ -54,15 +59,32 @@ def _cancel(
             tables.jobs.cancel(job.kind, job.subject, now=now)
 
 
-def _new_words(before: Generation | None, after: Generation) -> list[Words]:
-    """What the search does not yet know of a generation's slots."""
-    said = _said(after)
-    if before is not None and said == _said(before) and len(before.slots) == len(after.slots):
-        return []
-    prompt, neg, about = map(segment, said)
+def _index(tables: Tables, changes: Iterable[tuple[Generation | None, Generation]]) -> None:
+    """Brings what the search does not know yet into its tables."""
+    cards: list[Card] = []
+    words: list[Words] = []
+    labels: list[tuple[int, str]] = []
+    for before, after in changes:
+        known = {card.number: card for card in _cards(before)} if before else {}
+        shown = _cards(after)
+        new = [card for card in shown if known.get(card.number) != card]
+        cards += new
+        reworded = before is None or _said(before) != _said(after)
+        if not reworded:
+            labels += [(card.number, tokens_of(card)) for card in new if card.number in known]
+            shown = [card for card in new if card.number not in known]
+        if shown:
+            prompt, neg, about = map(segment, _said(after))
+            words += [Words(card.number, prompt, neg, about, tokens_of(card)) for card in shown]
+    tables.cards.put(cards)
+    tables.texts.put(words)
+    tables.texts.label(labels)
+
+
+def _cards(generation: Generation) -> list[Card]:
     return [
-        Words(number=slot.number, prompt=prompt, neg=neg, about=about)
-        for slot in after.slots
+        card_of(generation, slot)
+        for slot in generation.slots
         if slot.number is not None and not slot.role
     ]
 

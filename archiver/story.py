@@ -43,24 +43,29 @@ def generation_story(tables: Tables, generation: Generation, *, now: datetime) -
 
 def hit_summary(hit: Hit) -> dict[str, Any]:
     """One search hit in a line: enough to recognise it and to ask for more."""
-    generation, asset = hit.generation, hit.slot.leading_asset
+    card = hit.card
     return {
-        "number": hit.number,
-        "provider": generation.provider,
-        "id": generation.id,
-        "slot": hit.slot.index,
-        "state": hit.slot.state.value,
-        "reason": hit.slot.reason,
-        "prompt": generation.params.prompt,
-        "service": generation.service,
-        "heard_at": to_text(generation.first_heard_at),
-        "origin": asset.origin.value if asset else None,
-        "sha256": asset.sha256.hex() if asset else None,
-        "media_type": asset.media_type if asset else None,
-        "size_bytes": asset.size_bytes if asset else None,
-        "width": asset.width if asset else None,
-        "height": asset.height if asset else None,
-        "rendering": manifest.rendering(asset.rendering) if asset else None,
+        "number": card.number,
+        "provider": card.provider,
+        "id": card.generation_id,
+        "slot": card.slot_index,
+        "state": card.state.value,
+        "reason": card.reason,
+        "prompt": hit.prompt,
+        "service": card.service,
+        "model": card.model,
+        "seed": card.seed,
+        "steps": card.steps,
+        "guidance_scale": card.guidance_scale,
+        "heard_at": to_text(card.first_heard_at),
+        "archived_at": to_text(card.archived_at),
+        "origin": card.origin.value if card.origin else None,
+        "sha256": card.sha256.hex() if card.sha256 else None,
+        "media_type": card.media_type,
+        "size_bytes": card.size_bytes,
+        "width": card.width,
+        "height": card.height,
+        "flagged": card.flagged,
     }
 
 

@@ -106,7 +106,9 @@ def measure(
 ) -> tuple[str, ...]:
     """One row: both, so many times, taking turns at being first."""
     request = request_for(family, folder, side, steps)
-    pipe, engine = bare(family, folder, device), Engine(Settings(device=device))
+    # One thread on a CPU: with more the same picture takes now longer, now shorter.
+    engine = Engine(Settings(device=device, threads=1 if device == "cpu" else 0))
+    pipe = bare(family, folder, device)
     ways = {
         "bare": lambda: draw_bare(pipe, request),
         "engine": lambda: engine.draw(request).png,

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from archiver.errors import ConfigError
-from archiver.web.api import problem
+from archiver.web.answers import problem
 from receiver.settings import Token
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})

@@ -19,9 +19,10 @@ from receiver.settings import Config
 COMMANDS = {
     "adopt": "Take in what a provider lists and holdfast never heard of.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
+    "reindex": "Fill the search index anew, should it ever be in doubt.",
     "render": "Draw again what a provider lost, or see what would be drawn for it.",
     "serve": "Run the service: receive webhooks, archive their results, answer the API.",
-    "search": "Find pictures by words of their prompt, their id, service or date.",
+    "search": "Find pictures by words and by everything known about them.",
     "send": "Send one signed test webhook to a URL.",
     "show": "Show all that is known of a generation, an archive number or a sha256 prefix.",
     "simulate": "Run only the simulated provider, to practise against.",

@@ -102,8 +102,8 @@ class Pictures:
         number = self.links.number(request.raw_path, self.now())
         if number is None:
             return None
-        hit = await self.catalog.read(lambda tables: find(tables, number))
-        return servable(hit.generation, hit.slot) if hit else None
+        found = await self.catalog.read(lambda tables: find(tables, number))
+        return servable(*found) if found else None
 
     async def _send(self, request: web.BaseRequest, asset: Asset) -> web.StreamResponse:
         response = web.StreamResponse(headers=_headers(asset))

@@ -12,8 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxWriter, Recorded
-from archiver.web.api import ArchiveApi, problem, problems
+from archiver.web.answers import problem, problems
+from archiver.web.api import ArchiveApi
 from archiver.web.jobs import JobsApi
+from archiver.web.searching import SearchApi
 from receiver.providers import PROVIDERS
 from receiver.readiness import Readiness
 from receiver.remembered import remembered
@@ -63,6 +65,7 @@ class Remembered:
 def private_app(
     *,
     api: ArchiveApi,
+    search: SearchApi,
     jobs: JobsApi,
     remembered: Remembered,
     readiness: Readiness,
@@ -79,6 +82,7 @@ def private_app(
     app.add_routes(
         [
             *api.routes(),
+            *search.routes(),
             *jobs.routes(),
             *readiness.routes(),
             web.put("/api/v1/generations/{provider}/{id:[^/]+}", remembered.put),

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from archiver.catalog.cards import Cards
 from archiver.catalog.credits import Credits
 from archiver.catalog.deliveries import Deliveries
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
 from archiver.catalog.renders import Renders
 from archiver.catalog.texts import Texts
+from archiver.catalog.walks import Walks
 from archiver.errors import CatalogUnavailableError
 from archiver.sqlite import DATA_FAULTS, Connection, Error, open_reader, open_writer
 from archiver.writer import WriterThread
@@ -37,6 +39,8 @@ class Tables:
         self.deliveries = Deliveries(connection)
         self.credits = Credits(connection)
         self.texts = Texts(connection)
+        self.cards = Cards(connection)
+        self.walks = Walks(connection)
 
 
 class Catalog:

@@ -62,6 +62,13 @@ class Generations:
         """The generation that an archive number belongs to, or None."""
         return self._load("key = (SELECT generation FROM slots WHERE number = ?)", (number,))
 
+    def keys(self, *, above: int, limit: int) -> list[int]:
+        """The keys of those there are, ascending."""
+        rows = self._connection.execute(
+            "SELECT key FROM generations WHERE key > ? ORDER BY key LIMIT ?", (above, limit)
+        )
+        return [key for (key,) in rows]
+
     def refresh(self, known: Generation) -> Generation:
         """The generation as it stands now: the known one itself, if nothing has changed since."""
         row = self._connection.execute(

@@ -207,6 +207,66 @@ def _render(db: Database) -> None:
     )
 
 
+_CARDS = """
+CREATE TABLE cards (                    -- see archiver/cards.py; filled by archiver/ledger.py
+    number INTEGER PRIMARY KEY REFERENCES slots (number),
+    provider TEXT NOT NULL,
+    generation_id TEXT NOT NULL,
+    slot_index INTEGER NOT NULL,
+    service TEXT,
+    model TEXT,
+    version TEXT,
+    generation_state TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    origin TEXT,
+    scheduler TEXT,
+    media_type TEXT,
+    width INTEGER,
+    height INTEGER,
+    steps INTEGER,
+    guidance_scale REAL,
+    seed INTEGER,
+    cost_micros INTEGER,
+    size_bytes INTEGER,
+    sha256 BLOB,
+    track_id TEXT,
+    created_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    archived_at INTEGER,
+    first_heard_at INTEGER NOT NULL,
+    drawn INTEGER NOT NULL,
+    flagged INTEGER NOT NULL,
+    moderated INTEGER NOT NULL
+) STRICT
+"""
+
+_CARD_INDEXES = (
+    "CREATE INDEX cards_by_size ON cards (ifnull(size_bytes, -1), number)",
+    "CREATE INDEX cards_by_cost ON cards (ifnull(cost_micros, -1), number)",
+    "CREATE INDEX cards_by_sha256 ON cards (sha256) WHERE sha256 IS NOT NULL",
+    *(
+        f"CREATE INDEX cards_by_{column} ON cards ({column}) WHERE {column} IS NOT NULL"
+        for column in ("width", "height", "steps", "guidance_scale")
+    ),
+)
+
+
+@catalog(name="006_cards")
+def _cards(db: Database) -> None:
+    for statement in (_CARDS, *_CARD_INDEXES):
+        db.execute(statement)
+    # Facet tokens stand beside the text in one index, so that words and fields are one merge.
+    db.table("texts").disable_fts()
+    db.execute("ALTER TABLE texts ADD COLUMN facets TEXT NOT NULL DEFAULT ''")
+    db.table("texts").enable_fts(
+        ["prompt", "neg", "about", "facets"],
+        tokenize="ascii tokenchars '_'",
+        create_triggers=True,
+    )
+    db.table("texts").populate_fts(["prompt", "neg", "about", "facets"])
+
+
 def migrate(path: Path) -> None:
     """Brings the catalog file to the newest schema, made if missing; one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The table `texts` and its full-text index: the words under which a slot is found.
+"""The table `texts` and its full-text index: the words and facet tokens by which a slot is found.
 
-The rowid is the archive number, so newest first is the index's own order.
+The rowid is the archive number, so newest first is the index's own order (`walks`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ from archiver.sqlite import Connection
 
 # Many rows in one statement: FTS5 writes a segment for each statement, and has to merge them all.
 _PUT = (
-    "INSERT INTO texts (number, prompt, neg, about) VALUES {places}"
-    " ON CONFLICT (number) DO UPDATE SET"
-    " prompt=excluded.prompt, neg=excluded.neg, about=excluded.about"
+    "INSERT INTO texts (number, prompt, neg, about, facets) VALUES {places}"
+    " ON CONFLICT (number) DO UPDATE SET prompt=excluded.prompt, neg=excluded.neg,"
+    " about=excluded.about, facets=excluded.facets"
     " WHERE prompt <> excluded.prompt OR neg <> excluded.neg OR about <> excluded.about"
+    " OR facets <> excluded.facets"
+)
+_LABEL = (
+    "UPDATE texts SET facets = labels.column2 FROM (VALUES {places}) AS labels"
+    " WHERE number = labels.column1 AND facets <> labels.column2"
 )
 
 
 class Words(NamedTuple):
-    """The search text of one slot: what it shows, what it must not show, and all else."""
+    """The search text of one slot: what it shows, what it must not show, all else, and tokens."""
 
     number: int
     prompt: str
     neg: str
     about: str
+    facets: str
 
 
 class Texts:
@@ -38,22 +44,17 @@ class Texts:
     def put(self, words: Sequence[Words]) -> None:
         """Writes the words of some slots; the same words again touch nothing."""
         for rows in in_portions(words):
-            places = ",".join(["(?,?,?,?)"] * len(rows))
+            places = ",".join(["(?,?,?,?,?)"] * len(rows))
             values = [value for row in rows for value in row]
             self._connection.execute(_PUT.format(places=places), values)
 
-    def page(self, match: str, *, before: int | None, limit: int) -> list[int]:
-        """Archive numbers that match an FTS5 expression, newest first, below `before`."""
-        ceiling = before if before is not None else 1 << 62
-        if not match:
-            rows = self._connection.execute(
-                "SELECT number FROM texts WHERE number < ? ORDER BY number DESC LIMIT ?",
-                (ceiling, limit),
-            )
-        else:
-            rows = self._connection.execute(
-                "SELECT rowid FROM texts_fts WHERE texts_fts MATCH ? AND rowid < ?"
-                " ORDER BY rowid DESC LIMIT ?",
-                (match, ceiling, limit),
-            )
-        return [number for (number,) in rows]
+    def label(self, facets: Sequence[tuple[int, str]]) -> None:
+        """Gives some slots, by number, other facet tokens; their words stay."""
+        for rows in in_portions(facets):
+            places = ",".join(["(?,?)"] * len(rows))
+            values = [value for row in rows for value in row]
+            self._connection.execute(_LABEL.format(places=places), values)
+
+    def rebuild(self) -> None:
+        """Makes the full-text index anew from the table, whatever has become of it."""
+        self._connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('rebuild')")

@@ -1,4 +1,4 @@
-"""The archive over HTTP, for reading: generations, assets, their bytes, and search."""
+"""The archive over HTTP, for reading: generations, assets, and their bytes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from archiver.blobs import BlobStore
+from archiver.cards import card_of
 from archiver.catalog import CatalogReader, Tables
-from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.lifecycle import withheld
-from archiver.search import Hit, find, search
+from archiver.models import Generation, Slot
+from archiver.search import Hit, find
 from archiver.story import generation_story, hit_summary
+from archiver.web.answers import as_json, problem
 
-MAX_LIMIT = 200
 PRESIGNED_SECONDS = 300
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ArchiveApi:
@@ -37,7 +34,6 @@ class ArchiveApi:
         """What to mount."""
         return [
             web.get("/api/v1/generations/{provider}/{id:[^/]+}", self._generation),
-            web.get("/api/v1/assets", self._search),
             web.get("/api/v1/assets/{number:[0-9]{1,18}}", self._asset),
             web.get("/api/v1/assets/{number:[0-9]{1,18}}/content", self._content),
         ]
@@ -50,43 +46,30 @@ class ArchiveApi:
             return generation_story(tables, generation, now=self._now()) if generation else None
 
         found = await self._catalog.read(story)
-        return _json(found) if found else problem(404, "nothing is known of that generation")
-
-    async def _search(self, request: web.Request) -> web.Response:
-        limit, cursor = request.query.get("limit", "50"), request.query.get("cursor", "")
-        if not _is_number(limit) or not 1 <= int(limit) <= MAX_LIMIT:
-            return problem(400, f"limit must be a number from 1 to {MAX_LIMIT}")
-        if cursor and not _is_number(cursor):
-            return problem(400, "cursor must be one that a page of this search gave")
-        words = request.query.get("q", "")
-
-        def page(tables: Tables) -> dict[str, Any]:
-            found = search(tables, words, cursor=int(cursor) if cursor else None, limit=int(limit))
-            hits = [hit_summary(hit) for hit in found.hits]
-            return {"hits": hits, "cursor": str(found.cursor) if found.cursor else None}
-
-        return _json(await self._catalog.read(page))
+        return as_json(found) if found else problem(404, "nothing is known of that generation")
 
     async def _asset(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
 
         def summary(tables: Tables) -> dict[str, Any] | None:
-            hit = find(tables, number)
-            if hit is None:
+            known = find(tables, number)
+            if known is None:
                 return None
-            story = generation_story(tables, hit.generation, now=self._now())
+            generation, slot = known
+            hit = Hit(card=card_of(generation, slot), prompt=generation.params.prompt)
+            story = generation_story(tables, generation, now=self._now())
             return {**hit_summary(hit), "generation": story}
 
         found = await self._catalog.read(summary)
-        return _json(found) if found else problem(404, "no asset has that number")
+        return as_json(found) if found else problem(404, "no asset has that number")
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
         number = int(request.match_info["number"])
-        hit = await self._catalog.read(lambda tables: find(tables, number))
-        asset = hit.slot.leading_asset if hit else None
-        if hit is None or asset is None:
-            return problem(404, _why_absent(hit))
-        why = withheld(hit.generation, hit.slot)
+        found = await self._catalog.read(lambda tables: find(tables, number))
+        asset = found[1].leading_asset if found else None
+        if found is None or asset is None:
+            return problem(404, _why_absent(found))
+        why = withheld(*found)
         if why is not None:
             # Not 451, for it is no law that forbids it: the rule is ours, and holds for any token.
             return problem(403, f"slot {number} is not shown: {why}")
@@ -118,38 +101,8 @@ class ArchiveApi:
         return response
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers our own trouble with 503 and a reason, never with a bare 500."""
-    try:
-        return await handler(request)
-    except (CatalogUnavailableError, BucketError) as error:
-        if request.writer.output_size:
-            raise  # an answer has begun, and can only be cut off
-        return problem(503, str(error))
-
-
-def problem(status: int, detail: str) -> web.Response:
-    """An error as `application/problem+json` (RFC 9457)."""
-    headers = {"Retry-After": "5"} if status == 503 else None
-    return web.Response(
-        status=status,
-        body=_encode({"status": status, "detail": detail}),
-        content_type="application/problem+json",
-        headers=headers,
-    )
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(body=_encode(value), content_type="application/json")
-
-
-def _is_number(text: str) -> bool:
-    """Whether it is one that SQLite can hold."""
-    return text.isascii() and text.isdigit() and len(text) <= 18
-
-
-def _why_absent(hit: Hit | None) -> str:
-    if hit is None:
+def _why_absent(found: tuple[Generation, Slot] | None) -> str:
+    if found is None:
         return "no asset has that number"
-    return f"slot {hit.number} has no bytes: {hit.slot.state} ({hit.slot.reason})"
+    _, slot = found
+    return f"slot {slot.number} has no bytes: {slot.state} ({slot.reason})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -13,12 +13,12 @@ from archiver.desk.catalog import CatalogDesk
 from archiver.desk.uploads import Uploads
 from archiver.errors import FetchError, LeaseLostError, NotOfferedError
 from archiver.models import Fault
-from archiver.web.api import PRESIGNED_SECONDS, problem
+from archiver.web.answers import as_json, problem
+from archiver.web.api import PRESIGNED_SECONDS
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_encode = msgspec.json.Encoder().encode
 _STATUS_OF_FAULT = {Fault.OURS: 503, Fault.TOO_LARGE: 413}
 _JOB = "/api/v1/jobs/{id:[0-9]{1,18}}"
 
@@ -52,12 +52,12 @@ class JobsApi:
             commission = await self._desk.claim(said.worker, fresh=said.fresh, number=said.number)
         except NotOfferedError as error:
             return problem(409, str(error))
-        return _json(commission) if commission else web.Response(status=204)
+        return as_json(commission) if commission else web.Response(status=204)
 
     async def _heartbeat(self, request: web.Request) -> web.StreamResponse:
         said = await _body(request, wire.Heartbeat)
         wanted = await self._desk.keep(await self._commission(request, said.fence))
-        return _json(wire.Wanted(wanted=wanted))
+        return as_json(wire.Wanted(wanted=wanted))
 
     async def _fail(self, request: web.Request) -> web.StreamResponse:
         said = await _body(request, wire.Failed)
@@ -72,7 +72,7 @@ class JobsApi:
         put = await self._uploads.presign(commission, sha256, said.size_bytes)
         if put is None:
             return web.Response(status=204)
-        return _json(wire.Upload(url=put.url, headers=dict(put.headers)))
+        return as_json(wire.Upload(url=put.url, headers=dict(put.headers)))
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
         commission = await self._commission(request, _fence(request))
@@ -80,7 +80,7 @@ class JobsApi:
         if declared_bytes is not None and declared_bytes > wire.MAX_PICTURE_BYTES:
             raise _too_large()
         asset = await self._uploads.receive(commission, _chunks(request), declared_bytes)
-        return _json(wire.Received(sha256=asset.sha256.hex(), size_bytes=asset.size_bytes))
+        return as_json(wire.Received(sha256=asset.sha256.hex(), size_bytes=asset.size_bytes))
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         said = await _body(request, wire.Completed)
@@ -159,7 +159,3 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 def _too_large() -> FetchError:
     return FetchError(Fault.TOO_LARGE, f"a picture has at most {wire.MAX_PICTURE_BYTES} bytes")
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(body=_encode(value), content_type="application/json")

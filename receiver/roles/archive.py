@@ -20,6 +20,7 @@ from archiver.catalog.schema import migrate
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.inbox.sqlite import SqliteInbox
+from archiver.indexing import fill
 from archiver.ledger import keep
 from archiver.lifecycle import release_links
 from archiver.log import logger
@@ -72,9 +73,10 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
-            looking_after = tasks.create_task(_look_after(blobs))
+            beside = [tasks.create_task(it) for it in (_look_after(blobs), _index(catalog))]
             await stop.wait()
-            looking_after.cancel()
+            for task in beside:
+                task.cancel()
 
 
 def _benches(
@@ -119,6 +121,17 @@ async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -
         asking=asking, catalog=reader, inbox=inbox, now=clock.now, random=SystemRandom().random
     )
     return Bench(perform=poll.perform, slots=config.archive.polls, per_host=config.archive.polls)
+
+
+async def _index(catalog: Catalog) -> None:
+    """Make what an older version took in as findable as all else."""
+    try:
+        count = await fill(catalog)
+    except CatalogUnavailableError as error:
+        logger().error("not everything is indexed; holdfast reindex does it", error=str(error))
+    else:
+        if count:
+            logger().info("indexed", generations=count)
 
 
 async def _look_after(blobs: BlobStore) -> None:

@@ -25,6 +25,7 @@ from archiver.sqlite import require_safe_version
 from archiver.store import Store
 from archiver.web.api import ArchiveApi
 from archiver.web.jobs import JobsApi
+from archiver.web.searching import SearchApi
 from receiver.access import guard
 from receiver.listener import listening
 from receiver.private import Remembered, private_app
@@ -58,6 +59,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         host = bound.getsockname()[0]
         app = private_app(
             api=ArchiveApi(catalog, blobs, now=clock.now),
+            search=SearchApi(catalog, now=clock.now),
             jobs=JobsApi(await _desk(config, catalog, blobs, stack)),
             remembered=Remembered(inbox, now=clock.now),
             readiness=readiness,

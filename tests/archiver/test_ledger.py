@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from archiver.cards import card_of
 from archiver.catalog import Tables
 from archiver.errors import LeaseLostError
-from archiver.ledger import keep
+from archiver.ledger import index_anew, keep
 from archiver.lifecycle import archive, refuse, settle
 from archiver.links import url_sha256
 from archiver.models import (
@@ -20,6 +21,8 @@ from archiver.models import (
     Observation,
     Undrawn,
 )
+from archiver.query import parse
+from archiver.search import search
 from archiver.work import Job, JobKind, JobState
 from tests.archiver.generated import (
     FRESH_URL,
@@ -67,6 +70,12 @@ def claim(tables: Tables, kind: JobKind) -> Job:
     return job
 
 
+def found(tables: Tables, words: str) -> list[int]:
+    """The archive numbers of what these words find."""
+    page = search(tables, parse(words, now=NOON), limit=99)
+    return [hit.card.number for hit in page.hits]
+
+
 def test_what_is_new_is_saved_planned_and_indexed(tables: Tables) -> None:
     """One call leaves the rows, the fetch with its deadline, and the words to find it by."""
     kept = keep(tables, None, linked("Job-1", prompt="a black cat"), now=NOON)
@@ -76,8 +85,8 @@ def test_what_is_new_is_saved_planned_and_indexed(tables: Tables) -> None:
     fetch = tables.jobs.of(JobKind.FETCH, number_of(kept))
     assert fetch is not None
     assert fetch.deadline_at == URL_DIES_AT
-    for words in ('"black cat"', "doitong", '"job 1"', '"2026 11 21"'):
-        assert tables.texts.page(words, before=None, limit=9) == [number_of(kept)]
+    for words in ('"black cat"', "doitong", "job:job-1", "2026-11-21", "state:linked"):
+        assert found(tables, words) == [number_of(kept)]
 
 
 def test_what_has_not_changed_keeps_its_revision(tables: Tables) -> None:
@@ -164,6 +173,28 @@ def test_a_drawing_that_is_forbidden_is_taken_back(tables: Tables, running: bool
 def test_words_that_come_later_are_found_too(tables: Tables) -> None:
     """The request may be heard after the webhook; the prompt is found from then on."""
     kept = keep(tables, None, linked("1"), now=NOON)
-    assert tables.texts.page("cat", before=None, limit=9) == []
+    assert found(tables, "cat") == []
     keep(tables, kept, replace(kept, params=GenerationParams(prompt="a cat")), now=NOON)
-    assert tables.texts.page("cat", before=None, limit=9) == [number_of(kept)]
+    assert found(tables, "cat") == [number_of(kept)]
+
+
+def test_a_new_state_is_found_and_the_old_one_no_more(tables: Tables) -> None:
+    """The card is the slot's own, word for word, and so are its tokens."""
+    kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
+    kept = keep(tables, kept, archive(kept, 0, asset()), now=NOON)
+    assert found(tables, "state:linked") == []
+    assert found(tables, "cat is:saved type:png") == [number_of(kept)]
+    assert tables.cards.load([number_of(kept)]) == {
+        number_of(kept): (card_of(kept, kept.slots[0]), "a cat")
+    }
+
+
+def test_an_index_is_filled_anew(tables: Tables) -> None:
+    """Of what it has lost; what it has is not even written."""
+    kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
+    tables.connection.execute("DELETE FROM cards")
+    tables.connection.execute("DELETE FROM texts")
+    assert tables.cards.unindexed(above=0, limit=9) == [kept.key]
+    index_anew(tables, [kept])
+    assert tables.cards.unindexed(above=0, limit=9) == []
+    assert found(tables, "cat state:linked") == [number_of(kept)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from archiver.cards import card_of
 from archiver.catalog import Tables
 from archiver.ledger import keep
 from archiver.models import SlotObservation
-from archiver.search import find, match_expression, search
+from archiver.query import QueryError, parse
+from archiver.search import CursorError, Page, find, search
+from archiver.segment import segment
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.generated import joined, linked, succeeded
 from tests.clocks import NOON
@@ -41,10 +45,14 @@ def archive(tables: Tables) -> Tables:
     return tables
 
 
+def asked(tables: Tables, text: str, *, limit: int = 99, cursor: str | None = None) -> Page:
+    """One page of what a person's text finds."""
+    return search(tables, parse(text, now=NOON), cursor=cursor, limit=limit)
+
+
 def found(tables: Tables, words: str) -> set[str]:
     """The ids of what these words find."""
-    page = search(tables, words, cursor=None, limit=99)
-    return {hit.generation.id for hit in page.hits}
+    return {hit.card.generation_id for hit in asked(tables, words).hits}
 
 
 @pytest.mark.parametrize(
@@ -73,8 +81,11 @@ def found(tables: Tables, words: str) -> set[str]:
         ("2026-11-21", set(PROMPTS)),
         ("2026-11-22", set()),
         ("or not", {"words"}),
-        ("NOT", {"words"}),
-        ("cat OR dog", set()),
+        ("cat OR dog", {"black", "white"}),
+        ("cat -dog", {"black"}),
+        ("hors* OR blac*", {"black", "white"}),
+        ("provider:doitong 少女", {"tank"}),
+        ("-provider:doitong", set()),
     ],
 )
 def test_words_find_slots(archive: Tables, words: str, expected: set[str]) -> None:
@@ -84,57 +95,69 @@ def test_words_find_slots(archive: Tables, words: str, expected: set[str]) -> No
 
 @pytest.mark.parametrize("words", SYNTAX)
 def test_no_syntax_comes_through(archive: Tables, words: str) -> None:
-    """Operators, quotes and columns are words like any other, or nothing."""
-    assert found(archive, words) <= set(PROMPTS)
+    """Whatever FTS5 would make of it, it is a query of ours, or wrong as one."""
+    with suppress(QueryError):
+        assert found(archive, words) <= set(PROMPTS)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(text=st.text(st.characters(exclude_categories=["Cs"])), asked=st.text())
-@example(text='say "NEAR(cat)" OR prompt:x', asked='"')
-def test_any_prompt_is_found_by_its_own_words(migrated: Path, text: str, asked: str) -> None:
+@given(text=st.text(st.characters(exclude_categories=["Cs"])), anything=st.text())
+@example(text='say "NEAR(cat)" OR prompt:x', anything='"')
+def test_any_prompt_is_found_by_its_own_words(migrated: Path, text: str, anything: str) -> None:
     """Whatever a prompt is made of, asking for it finds it; whatever is asked, nothing breaks."""
-    nothing_to_ask = text.strip() and not match_expression(text)
+    words = segment(text)
     with scratch(migrated) as tables:
         keep(tables, None, linked("1", prompt=text), now=NOON)
-        assert found(tables, text) == (set() if nothing_to_ask else {"1"})
-        search(tables, asked, cursor=None, limit=9)
-
-
-def test_what_cannot_be_searched_for_asks_for_nothing() -> None:
-    """Signs alone make an empty expression, and words only quoted ones."""
-    assert match_expression("?! «»") == ""
-    assert match_expression('Say "NEAR" 猫犬') == '"say" AND "near" AND "猫 犬"'
+        assert found(tables, f'prompt:"{words}"') == ({"1"} if words else set())
+        with suppress(QueryError):
+            asked(tables, anything)
 
 
 def test_pages_meet_each_hit_once_newest_first(archive: Tables) -> None:
     """The cursor goes on below the last hit, and is None at the end."""
-    first = search(archive, "a", cursor=None, limit=1)
-    second = search(archive, "a", cursor=first.cursor, limit=1)
-    pages = [[hit.generation.id for hit in page.hits] for page in (first, second)]
+    first = asked(archive, "a", limit=1)
+    second = asked(archive, "a", cursor=first.cursor, limit=1)
+    pages = [[hit.card.generation_id for hit in page.hits] for page in (first, second)]
     assert pages == [["white"], ["black"]]
     assert second.cursor is None
-    everything = search(archive, "", cursor=None, limit=5)
+    everything = asked(archive, "", limit=5)
     assert (len(everything.hits), everything.cursor) == (5, None)
 
 
 def test_what_arrives_meanwhile_shifts_no_page(archive: Tables) -> None:
     """A keyset page stands still while newer slots come in above it."""
-    first = search(archive, "", cursor=None, limit=2)
+    first = asked(archive, "", limit=2)
     keep(archive, None, linked("newest"), now=NOON)
-    second = search(archive, "", cursor=first.cursor, limit=9)
-    ids = [hit.generation.id for hit in (*first.hits, *second.hits)]
+    second = asked(archive, "", cursor=first.cursor)
+    ids = [hit.card.generation_id for hit in (*first.hits, *second.hits)]
     assert ids == [*reversed(PROMPTS)]
 
 
-def test_a_hit_is_the_slot_with_all_around_it(tables: Tables) -> None:
-    """Each slot of a generation is a hit of its own, by its archive number."""
+def test_each_slot_of_a_generation_is_a_hit_of_its_own(tables: Tables) -> None:
+    """By its archive number, with the card that the slot itself would have."""
     three = tuple(SlotObservation(index=index) for index in range(3))
     heard = joined(None, replace(succeeded("1", prompt="cats"), slots=three))
     kept = keep(tables, None, heard, now=NOON)
-    hits = search(tables, "cats", cursor=None, limit=9).hits
-    assert [hit.slot.index for hit in hits] == [2, 1, 0]
-    assert [(hit.number, hit.generation) for hit in hits] == [
-        (slot.number, kept) for slot in reversed(kept.slots)
+    hits = asked(tables, "cats").hits
+    assert [(hit.card, hit.prompt) for hit in hits] == [
+        (card_of(kept, slot), "cats") for slot in reversed(kept.slots)
     ]
-    assert hits[0] == find(tables, hits[0].number)
+    assert find(tables, hits[0].card.number) == (kept, kept.slots[2])
     assert find(tables, 999) is None
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "-1", "1.1", "1" * 30, "1\n", "٣", "99999999999999999999"]
+)
+def test_a_cursor_of_nobodys_is_refused(archive: Tables, cursor: str) -> None:
+    """With a sentence, before anything is looked for."""
+    with pytest.raises(CursorError, match="a page of this search gave"):
+        asked(archive, "cat", cursor=cursor)
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "relevance", "bytes", "cost"])
+def test_the_cursor_of_one_order_breaks_no_other(archive: Tables, order: str) -> None:
+    """It is refused, or goes on somewhere."""
+    for cursor in ("3", "-1.3", "7.3"):
+        with suppress(CursorError):
+            assert len(asked(archive, f"a sort:{order}", cursor=cursor).hits) <= len(PROMPTS)

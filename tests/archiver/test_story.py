@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from archiver import manifest
+from archiver.cards import card_of
 from archiver.catalog import Tables
 from archiver.catalog.renders import RENDERER
 from archiver.ledger import keep
 from archiver.lifecycle import archive, refuse
 from archiver.models import Generation, Origin, Undrawn
 from archiver.moments import to_text
+from archiver.query import Query
 from archiver.search import Hit, search
 from archiver.story import generation_story, hit_summary
 from archiver.work import JobKind, JobState
@@ -86,7 +88,7 @@ def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
     kept = keep(tables, None, linked("1", prompt="a cat"), now=NOON)
     keep(tables, kept, archive(kept, 0, asset()), now=NOON)
     keep(tables, None, linked("2"), now=NOON)
-    lost, saved = (hit_summary(hit) for hit in search(tables, "", cursor=None, limit=9).hits)
+    lost, saved = (hit_summary(hit) for hit in search(tables, Query(), limit=9).hits)
     assert saved == {
         "number": kept.slots[0].number,
         "provider": "doitong",
@@ -96,14 +98,19 @@ def test_a_hit_is_summed_up_in_a_line(tables: Tables) -> None:
         "reason": "the provider's picture is in the bucket",
         "prompt": "a cat",
         "service": None,
+        "model": None,
+        "seed": None,
+        "steps": None,
+        "guidance_scale": None,
         "heard_at": to_text(NOON),
+        "archived_at": to_text(NOON),
         "origin": "provider",
         "sha256": asset().sha256.hex(),
         "media_type": "image/png",
         "size_bytes": 3,
         "width": 1,
         "height": 2,
-        "rendering": None,
+        "flagged": False,
     }
     assert saved.keys() == lost.keys()
     assert (lost["state"], lost["origin"], lost["size_bytes"]) == ("linked", None, None)
@@ -113,21 +120,13 @@ def test_the_providers_own_picture_leads(tables: Tables) -> None:
     """If there are two, the hit shows the original."""
     drawn = replace(asset(Origin.FALLBACK), size_bytes=7, rendering=DRAWN)
     first = keep(tables, None, archive(linked("1"), 0, drawn), now=NOON)
-    (hit,) = search(tables, "", cursor=None, limit=9).hits
+    (hit,) = search(tables, Query(), limit=9).hits
     summary = hit_summary(hit)
     assert (summary["origin"], summary["size_bytes"]) == ("fallback", 7)
-    assert summary["rendering"] == {
-        "drawn_with": "owner/name@commit",
-        "software": "holdfast",
-        "device": "cpu",
-        "seed": 7,
-        "flagged": False,
-        "notes": ["a note"],
-    }
     keep(tables, first, archive(first, 0, asset()), now=NOON)
-    (hit,) = search(tables, "", cursor=None, limit=9).hits
+    (hit,) = search(tables, Query(), limit=9).hits
     summary = hit_summary(hit)
-    assert (summary["origin"], summary["size_bytes"], summary["rendering"]) == ("provider", 3, None)
+    assert (summary["origin"], summary["size_bytes"]) == ("provider", 3)
 
 
 def test_it_is_told_how_far_a_renderer_is(tables: Tables) -> None:
@@ -161,7 +160,7 @@ def test_nothing_told_opens_a_picture(migrated: Path, history: list[Generation])
         assert before is not None
         (slot, *_) = before.slots
         assert slot.number is not None
-        hit = hit_summary(Hit(number=slot.number, generation=before, slot=slot))
+        hit = hit_summary(Hit(card=card_of(before, slot), prompt=before.params.prompt))
         told = msgspec.json.encode([generation_story(tables, before, now=NOON), hit])
         for secret in SECRETS:
             assert secret not in told

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archiver import clock
+from archiver.sqlite import open_writer
 from receiver.cli import COMMANDS, main
 from tests.service import (
     HOLDFAST,
@@ -156,18 +157,31 @@ def test_search_finds_by_words(archive: Archive) -> None:
     assert first["hits"] + rest["hits"] == everything["hits"]
     [hit] = archive.json("search", "雨夜")["hits"]
     assert (hit["id"], hit["state"]) == (archive.ids["twice"], "archived")
-    assert archive.json("search", "lighthouse", "whale") == {"hits": [], "cursor": None}
+    assert archive.json("search", "lighthouse", "whale") == {
+        "hits": [],
+        "cursor": None,
+        "partial": False,
+        "count": {"number": 0, "exact": True},
+    }
+    others = archive.json("search", "-whale", "sort:oldest")["hits"]
+    assert others == [hit for hit in everything["hits"][::-1] if "whale" not in hit["prompt"]]
 
 
 def test_search_speaks_to_people(archive: Archive) -> None:
     """A table on stdout; the rest on stderr; no prompt paints the terminal."""
-    assert archive.run("search", "--limit", "3").stderr == "more: --cursor 2\n"
+    assert archive.run("search", "--limit", "3").stderr == "4 in all; go on with --cursor 2\n"
     done = archive.run("search")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "A glass whale [bold]above[/bold] [31m a field" in " ".join(done.stdout.split())
     assert "\x1b" not in done.stdout
     nothing = archive.run("search", "wolf")
     assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "nothing found\n")
+    wrong = archive.run("search", "whale", "steps:many")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "at character 13, 'whale steps:many': steps: takes a number" in wrong.stderr
+    for cursor in ("x", "-1", "9" * 30):
+        assert archive.run("search", "--cursor", cursor).exit_code == 2
+    assert "did you mean provider:" in archive.run("search", "porvider:doitong").stderr
 
 
 def test_show_tells_the_story_under_every_name(archive: Archive) -> None:
@@ -259,8 +273,7 @@ USAGE = [
     ["nonsense"],
     ["search", "--limit", "0"],
     ["search", "--limit", "1001"],
-    ["search", "--cursor", "-1"],
-    ["search", "--cursor", "9" * 30],
+    ["search", "steps:many"],
     ["show"],
     ["send"],
     ["send", "http://127.0.0.1:1/", "--secret-file", "/nowhere"],
@@ -359,3 +372,18 @@ def test_a_simulator_says_where_it_cannot_stand(tmp_path: Path) -> None:
         done = CliRunner().invoke(main, ["simulate", *arguments])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: --listen = '{listen}' cannot be bound: ")
+
+
+def test_the_index_is_filled_anew_beside_the_service(archive: Archive) -> None:
+    """Whatever has become of it; the answer says of how many generations."""
+    everything = archive.json("search")
+    damaged = open_writer(archive.service.config_file.with_name("catalog.db"))
+    damaged.execute("INSERT INTO texts_fts (texts_fts) VALUES ('delete-all')")
+    damaged.execute("UPDATE cards SET state='expected'")
+    damaged.close()
+    assert archive.json("search", "whale")["hits"] == []
+    done = archive.run("reindex")
+    count = len(everything["hits"])  # of one slot each
+    assert (done.exit_code, done.stdout) == (0, f"{count} generations are indexed anew\n")
+    assert archive.json("search") == everything
+    assert len(archive.json("search", "whale")["hits"]) == 1

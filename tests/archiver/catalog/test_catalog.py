@@ -59,7 +59,7 @@ def bind_a_surrogate(tables: Tables) -> None:
 
 
 def break_a_reference(tables: Tables) -> None:
-    tables.texts.put([Words(number=99, prompt="", neg="", about="")])
+    tables.texts.put([Words(number=99, prompt="", neg="", about="", facets="")])
 
 
 def fill(tables: Tables) -> None:

@@ -1,4 +1,4 @@
-"""The words of slots in their index: in step with the table, newest first, in pages."""
+"""The words of slots in their index, in step with the table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import pytest
 
 from archiver.catalog import Tables
 from archiver.catalog.texts import Words
+from archiver.query import Plan
 from tests.archiver.generated import linked
 
 
-def words(number: int, prompt: str, *, neg: str = "dog") -> Words:
+def words(number: int, prompt: str, *, neg: str = "dog", facets: str = "all") -> Words:
     """What one slot is found by."""
-    return Words(number=number, prompt=prompt, neg=neg, about="doitong")
+    return Words(number=number, prompt=prompt, neg=neg, about="doitong", facets=facets)
 
 
 @pytest.fixture
@@ -26,31 +27,19 @@ def numbers(tables: Tables) -> list[int]:
     return numbers
 
 
-@pytest.mark.parametrize("match", ["cat", "", "doitong", "cat AND dog"])
-def test_pages_are_newest_first_and_without_gaps(
-    tables: Tables, numbers: list[int], match: str
-) -> None:
-    """Going on below the last number of a page meets each match once, as does asking for all."""
-    pages: list[list[int]] = []
-    before: int | None = None
-    for _ in range(4):
-        pages.append(tables.texts.page(match, before=before, limit=3))
-        before = pages[-1][-1] if pages[-1] else before
-    newest = numbers[::-1]
-    assert [newest[:3], newest[3:6], newest[6:], []] == pages
+def found(tables: Tables, match: str) -> list[int]:
+    """The numbers that match, newest first."""
+    steps = tables.walks.steps(Plan(match=match), beyond=None, limit=99)
+    return [number for step in steps for number in step.numbers]
 
 
 def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int]) -> None:
     """The index forgets what the table forgets, and finds what it has learned."""
-
-    def found(match: str) -> list[int]:
-        return tables.texts.page(match, before=None, limit=9)
-
     tables.texts.put([words(numbers[3], "horse", neg="")])
-    assert found("n3") == []
-    assert found("horse") == [numbers[3]]
-    assert [number for number in numbers[::-1] if number != numbers[3]] == found("cat")
-    assert numbers[3] not in found("dog")
+    assert found(tables, "n3") == []
+    assert found(tables, "horse") == [numbers[3]]
+    assert [number for number in numbers[::-1] if number != numbers[3]] == found(tables, "cat")
+    assert numbers[3] not in found(tables, "dog")
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
@@ -59,12 +48,12 @@ def test_many_are_written_at_once(tables: Tables, numbers: list[int]) -> None:
     tables.texts.put([words(number, f"cat n{number % 2}") for number in numbers])
     tables.texts.put([])
     odd = [number for number in reversed(numbers) if number % 2]
-    assert odd == tables.texts.page("n1", before=None, limit=9)
+    assert odd == found(tables, "n1")
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
 def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int]) -> None:
-    """A change of state rewrites no index."""
+    """What is heard again rewrites no index."""
     changes = []
     for prompt in ("cat n0", "cat n0", "cat n0 too"):
         before = tables.connection.total_changes
@@ -72,3 +61,15 @@ def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int])
         changes.append(tables.connection.total_changes - before)
     assert changes[1] == 0  # the first one also writes out what the index held in memory
     assert changes[2] > 0
+
+
+def test_new_tokens_leave_the_words(tables: Tables, numbers: list[int]) -> None:
+    """Some slots are labelled anew at once: found by the new tokens, by the old ones no more."""
+    tables.texts.label([(number, f"all state_{number % 2}") for number in numbers])
+    tables.texts.label([(numbers[0], "all state_x_2d_y")])
+    tables.texts.label([])
+    odd = [number for number in reversed(numbers[1:]) if number % 2]
+    assert odd == found(tables, 'facets : "state_1"')
+    assert found(tables, 'facets : "state_x_2d_y" AND prompt : cat') == [numbers[0]]
+    assert found(tables, 'facets : "state"') == []
+    tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")

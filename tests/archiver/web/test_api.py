@@ -35,8 +35,11 @@ from archiver.models import (
     Rendering,
     SlotObservation,
 )
+from archiver.moments import to_text
 from archiver.store import Store
-from archiver.web.api import MAX_LIMIT, ArchiveApi, problems
+from archiver.web.answers import problems
+from archiver.web.api import ArchiveApi
+from archiver.web.searching import MAX_LIMIT, SearchApi
 from tests.archiver.heard import DRAWN
 from tests.archiver.media_bodies import JPEG
 
@@ -124,7 +127,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     reader = CatalogReader(tmp_path / "catalog.db")
     app = web.Application(middlewares=[problems])
     api = ArchiveApi(reader, FolderBlobs(tmp_path / "bucket"), now=clock.now)
-    app.add_routes(api.routes())
+    app.add_routes([*api.routes(), *SearchApi(reader, now=clock.now).routes()])
     server = TestServer(app)
     async with TestClient(server, connector=TCPConnector(limit=1)) as speaking:
         yield speaking
@@ -206,6 +209,12 @@ async def test_a_hit_says_what_it_is(archive: Archive, client: Client) -> None:
     [hit] = page["hits"]
     del hit["heard_at"]
     assert hit == {
+        "model": None,
+        "seed": None,
+        "steps": None,
+        "guidance_scale": None,
+        "archived_at": to_text(asset.archived_at),
+        "flagged": False,
         "number": number,
         "provider": "doitong",
         "id": "abc",
@@ -220,24 +229,27 @@ async def test_a_hit_says_what_it_is(archive: Archive, client: Client) -> None:
         "size_bytes": len(JPEG),
         "width": asset.width,
         "height": asset.height,
-        "rendering": None,
     }
 
 
-async def test_cursors_lead_through_everything_once(archive: Archive, client: Client) -> None:
+async def test_links_lead_through_everything_once(archive: Archive, client: Client) -> None:
     """Pages of any size show the same, newest first, whatever is added meanwhile."""
     ids = [f"fox{number}" for number in range(7)]
     for generation_id in ids:
         await archive.hear(generation_id, "a fox")
     for limit in (1, 2, 3, 7, 8):
         seen: list[str] = []
-        cursor: str | None = ""
+        following: URL | None = URL(f"/api/v1/assets?q=fox&limit={limit}&cursor=")
         pages = 0
-        while cursor is not None:
-            query = f"?q=fox&limit={limit}&cursor={cursor}"
-            _, page = await asked(client, f"/api/v1/assets{query}")
+        while following is not None:
+            async with client.get(following) as answer:
+                page = await answer.json()
             seen += [hit["id"] for hit in page["hits"]]
-            cursor, pages = page["cursor"], pages + 1
+            following, pages = (
+                answer.links["next"]["url"].relative() if answer.links else None,
+                pages + 1,
+            )
+            assert (following is None) is (page["cursor"] is None)
             await archive.hear(f"late{limit}.{pages}", "a late fox")
         assert ids[::-1] == [it for it in seen if it in ids]
         assert pages == len(range(0, len(seen), limit))
@@ -268,9 +280,31 @@ async def test_limits_are_inclusive(archive: Archive, client: Client, limit: int
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.text(max_size=30) | st.text(alphabet="ab\"'*()^:-+ NOTANDOR{}", max_size=30))
 async def test_no_words_are_syntax(archive: Archive, client: Client, words: str) -> None:
-    """Whatever is typed is searched for and never understood as a query of the index's own."""
-    status, page = await asked(client, str(URL("/api/v1/assets").with_query(q=words)))
-    assert (status, page["cursor"]) == (200, None)
+    """Whatever is typed is a query of ours, or wrong as one, and never one of the index's own."""
+    for path in ("/api/v1/assets", "/api/v1/facets"):
+        status, page = await asked(client, str(URL(path).with_query(q=words)))
+        assert status == 200 or 0 <= page["position"] <= len(words)
+
+
+async def test_a_query_that_is_wrong_says_where(client: Client, archive: Archive) -> None:
+    """As a problem with the position of the character, and what may not be meant as a hint."""
+    status, problem = await asked(client, "/api/v1/assets?q=fox%20steps:many")
+    assert (status, problem["position"]) == (400, 10)
+    assert problem["detail"].startswith("steps: takes a number")
+    _, page = await asked(client, "/api/v1/assets?q=porvider:doitong")
+    assert [hint["position"] for hint in page["hints"]] == [0]
+
+
+async def test_facets_say_what_all_hits_are_like(archive: Archive, client: Client) -> None:
+    """How many there are, and how many of each value."""
+    for generation_id, service in (("a", "flux-pro"), ("b", "flux-pro"), ("c", "sd-xl")):
+        await archive.hear(generation_id, "a fox", service=service)
+    await archive.hear("d", "a hen")
+    _, told = await asked(client, "/api/v1/facets?q=fox")
+    assert told["count"] == {"number": 3, "exact": True}
+    assert told["facets"]["service"] == {"flux-pro": 2, "sd-xl": 1}
+    assert told["facets"]["state"] == {"linked": 3}
+    assert told["facets"]["origin"] == {}
 
 
 async def test_a_slot_is_told_by_its_number(archive: Archive, client: Client) -> None:
@@ -342,8 +376,10 @@ async def test_what_was_flagged_is_held_and_not_served(archive: Archive, client:
     assert (status, problem["detail"]) == (403, detail)
     _, page = await asked(client, "/api/v1/assets")
     [hit] = page["hits"]
-    assert (hit["state"], hit["origin"]) == ("held", "fallback")
-    assert hit["rendering"] == {**asdict(flagged), "notes": ["a note"]}
+    assert (hit["state"], hit["origin"], hit["flagged"]) == ("held", "fallback", True)
+    _, told = await asked(client, f"/api/v1/assets/{number}")
+    [kept] = told["generation"]["slots"][0]["assets"]
+    assert kept["rendering"] == {**asdict(flagged), "notes": ["a note"]}
 
 
 async def test_a_slot_without_bytes_says_why(archive: Archive, client: Client) -> None:

@@ -20,7 +20,7 @@ from archiver.blobs.s3 import S3Blobs
 from archiver.desk import Commission, wire
 from archiver.keys import blob_key
 from archiver.models import GenerationState, InputObservation, SlotObservation
-from archiver.web.api import problems
+from archiver.web.answers import problems
 from archiver.web.jobs import JobsApi
 from archiver.work import JobKind
 from tests.archiver.media_bodies import JPEG

@@ -1,0 +1,143 @@
+"""The table `cards`: one flat row to an output slot, for whatever is filtered, sorted and counted.
+
+It says nothing that the other tables do not; `archiver.ledger` keeps it in step with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from archiver.cards import MAX_NUMBER, Card
+from archiver.catalog.rows import in_portions
+from archiver.facets import NUMBERS
+from archiver.models import GenerationState, Origin, SlotState
+from archiver.moments import from_millis, to_millis
+from archiver.sqlite import Connection
+
+COLUMNS = tuple(field.name for field in fields(Card))
+
+# Their values are few, so that a range of them can be asked for as its values' tokens.
+_OF_FEW_VALUES = ("width", "height", "steps", "guidance_scale")
+# More than a plan makes use of.
+_MOST_VALUES = 500
+
+_PLACES = f"({','.join('?' * len(COLUMNS))})"
+_NAMES = ", ".join(COLUMNS)
+
+# One column's distinct values by seeking the next greater one in its index, again and again.
+_VALUES = """
+WITH RECURSIVE found (value) AS (
+    SELECT min({column}) FROM cards WHERE {column} IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min({column}) FROM cards WHERE {column} > value) FROM found
+    WHERE value IS NOT NULL LIMIT ?
+)
+SELECT value FROM found WHERE value IS NOT NULL
+"""
+
+
+class Cards:
+    """The cards, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, cards: Sequence[Card]) -> None:
+        """Writes some cards in place of those of the same numbers."""
+        for some in in_portions(cards):
+            values = [value for card in some for value in _to_row(card)]
+            places = ",".join([_PLACES] * len(some))
+            self._connection.execute(f"REPLACE INTO cards ({_NAMES}) VALUES {places}", values)
+
+    def load(self, numbers: Sequence[int]) -> dict[int, tuple[Card, str | None]]:
+        """The cards of those archive numbers that have one, each with its prompt as it was told."""
+        found: dict[int, tuple[Card, str | None]] = {}
+        shown = ", ".join(f"cards.{name}" for name in COLUMNS)
+        for some in in_portions(numbers):
+            rows = self._connection.execute(
+                f"SELECT params ->> '$.prompt', {shown} FROM cards"
+                " JOIN slots ON slots.number = cards.number"
+                " JOIN generations ON generations.key = slots.generation"
+                f" WHERE cards.number IN ({','.join('?' * len(some))})",
+                some,
+            )
+            found |= {card.number: (card, prompt) for prompt, *row in rows if (card := _card(row))}
+        return found
+
+    def values(self) -> Mapping[str, Sequence[float]]:
+        """Every value that there is of those columns that have few."""
+        found = {}
+        for column in _OF_FEW_VALUES:
+            rows = self._connection.execute(_VALUES.format(column=column), [_MOST_VALUES + 1])
+            values = [value for (value,) in rows]
+            if len(values) <= _MOST_VALUES:
+                found[column] = values
+        return found
+
+    def count_by(
+        self, columns: Sequence[str], numbers: Sequence[int]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """How often each value of these columns stands on the cards of those numbers."""
+        counts: dict[str, dict[str, int]] = {column: {} for column in columns}
+        for some in in_portions(numbers):
+            rows = self._connection.execute(
+                f"SELECT {', '.join(columns)} FROM cards"
+                f" WHERE number IN ({','.join('?' * len(some))})",
+                some,
+            )
+            for row in rows:
+                for column, value in zip(columns, row, strict=True):
+                    if value is not None:
+                        counts[column][value] = counts[column].get(value, 0) + 1
+        return counts
+
+    def unindexed(self, *, above: int, limit: int) -> list[int]:
+        """Keys of generations, ascending, of which some output slot has no card yet."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT slots.generation FROM slots"
+            " LEFT JOIN cards ON cards.number = slots.number"
+            " WHERE cards.number IS NULL AND slots.role = '' AND slots.generation > ?"
+            " ORDER BY 1 LIMIT ?",
+            (above, limit),
+        )
+        return [key for (key,) in rows]
+
+
+_Converter = Callable[[Any], Any]
+
+_INTO: Mapping[str, _Converter] = {
+    **dict.fromkeys(("created_at", "completed_at", "archived_at", "first_heard_at"), to_millis),
+    **dict.fromkeys(("generation_state", "state", "origin"), lambda value: value and value.value),
+    **dict.fromkeys(("drawn", "flagged", "moderated"), int),
+    # A seed beyond is found by its token.
+    "seed": lambda seed: seed if seed is not None and seed <= MAX_NUMBER else None,
+}
+_OUT_OF: Mapping[str, _Converter] = {
+    **dict.fromkeys(("created_at", "completed_at", "archived_at", "first_heard_at"), from_millis),
+    **dict.fromkeys(("drawn", "flagged", "moderated"), bool),
+    "generation_state": GenerationState,
+    "state": SlotState,
+    "origin": lambda value: Origin(value) if value else None,
+}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_WRITERS = tuple((name, _INTO.get(name, _as_it_is)) for name in COLUMNS)
+_READERS = tuple((name, _OUT_OF.get(name, _as_it_is)) for name in COLUMNS)
+
+assert set(_OF_FEW_VALUES) <= set(NUMBERS)
+
+
+def _to_row(card: Card) -> list[Any]:
+    return [into(getattr(card, name)) for name, into in _WRITERS]
+
+
+def _card(row: Sequence[Any]) -> Card:
+    return Card(
+        **{name: out_of(value) for (name, out_of), value in zip(_READERS, row, strict=True)}
+    )

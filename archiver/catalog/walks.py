@@ -1,0 +1,185 @@
+"""A plan's rows in SQL: walked in order of their numbers, by size, or by how well they match.
+
+However broad a question, each step here looks at a bounded number of rows; who wants more of them
+asks again from where the last step ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from archiver.catalog.rows import in_portions
+from archiver.query import And, Condition, Matches, Not, Or, Plan, Range, Sort
+from archiver.sqlite import Connection
+
+# The best matches are looked for among so many of the newest.
+MOST_RANKED = 2000
+
+# Above so many matches it is quicker to walk along the order and to ask of each row whether it is
+# one, below it to take all that match and to sort them.
+_MANY_MATCHES = 25_000
+
+_NEWEST, _OLDEST = (1 << 63) - 1, 0
+_FIRST_STEP, _LAST_STEP = 250, 4000
+_MATCHES = "SELECT rowid FROM texts_fts WHERE texts_fts MATCH ?"
+# Of prompt, neg, about and facets.
+_WEIGHTS = "1.0, 0.2, 0.5, 0.0"
+
+# The order of rows without a value; the index of the same expression stands in the schema.
+_ORDERS = {Sort.BYTES: "ifnull(size_bytes, -1)", Sort.COST: "ifnull(cost_micros, -1)"}
+_INDEXES = {Sort.BYTES: "cards_by_size", Sort.COST: "cards_by_cost"}
+
+
+class Step(NamedTuple):
+    """What a step found, how many rows it looked at, and the number of the last of them."""
+
+    numbers: list[int]
+    looked_at: int
+    last: int
+
+
+class Walks:
+    """The rows that plans find, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def steps(self, plan: Plan, *, beyond: int | None, limit: int) -> Iterator[Step]:
+        """In order of their numbers, those below `beyond`; above it, where the oldest come first.
+
+        Of a plan without conditions the first step finds `limit` rows, if there are so many.
+        """
+        size = _FIRST_STEP if plan.conditions else limit
+        while matches := self._matches(plan, beyond, size):
+            yield Step(self._of(plan, matches), len(matches), matches[-1])
+            if len(matches) < size:
+                return
+            beyond, size = matches[-1], min(size * 2, max(limit, _LAST_STEP))
+
+    def count(self, plan: Plan, *, most: int) -> int:
+        """How many rows match, counted up to `most`; the plan has no conditions."""
+        low, high = _bounds(plan, None)
+        source = (
+            "texts_fts WHERE texts_fts MATCH ? AND rowid" if plan.match else "cards WHERE number"
+        )
+        (found,) = self._connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {source} BETWEEN ? AND ? LIMIT ?)",
+            [*_given(plan), low, high, most],
+        ).fetchone()
+        return int(found)
+
+    def ranked(self, plan: Plan) -> list[int]:
+        """The best matches among the newest, the best first."""
+        assert plan.match is not None
+        low, high = _bounds(plan, None)
+        rows = self._connection.execute(
+            f"SELECT number FROM (SELECT rowid AS number, bm25(texts_fts, {_WEIGHTS}) AS badness"
+            " FROM texts_fts WHERE texts_fts MATCH ? AND rowid BETWEEN ? AND ?"
+            " ORDER BY rowid DESC LIMIT ?) ORDER BY badness, number DESC",
+            (plan.match, low, high, MOST_RANKED),
+        )
+        best = [number for (number,) in rows]
+        wanted = set(self._of(plan, best))
+        return [number for number in best if number in wanted]
+
+    def sorted(
+        self, plan: Plan, *, beyond: tuple[int, int] | None, limit: int
+    ) -> list[tuple[int, int]]:
+        """`(value, number)` by size or cost, the greatest first, -1 being no value."""
+        order = _ORDERS[plan.sort]
+        low, high = _bounds(plan, None)
+        tests = ["number BETWEEN ? AND ?"]
+        values: list[Any] = [low, high]
+        for condition in plan.conditions:
+            sql, operands = _sql(condition, low, high)
+            tests.append(sql)
+            values += operands
+        if beyond is not None:
+            tests.append(f"({order}, number) < (?, ?)")
+            values += beyond
+        index = f"INDEXED BY {_INDEXES[plan.sort]}"
+        if plan.match is not None:
+            few = self.count(plan, most=_MANY_MATCHES) < _MANY_MATCHES
+            index = "NOT INDEXED" if few else index
+            tests.append(
+                f"number IN ({_MATCHES})"
+                if few
+                else f"EXISTS ({_MATCHES} AND rowid = cards.number)"
+            )
+            values.append(plan.match)
+        rows = self._connection.execute(
+            f"SELECT {order}, number FROM cards {index} WHERE {' AND '.join(tests)}"
+            f" ORDER BY {order} DESC, number DESC LIMIT ?",
+            [*values, limit],
+        )
+        return rows.fetchall()
+
+    def _matches(self, plan: Plan, beyond: int | None, limit: int) -> list[int]:
+        """Those numbers next in order that match, whatever else is asked of them."""
+        low, high = _bounds(plan, beyond)
+        direction = "ASC" if plan.sort is Sort.OLDEST else "DESC"
+        if plan.match is None:
+            sql = (
+                f"SELECT number FROM cards WHERE number BETWEEN ? AND ? ORDER BY number {direction}"
+            )
+        else:
+            sql = f"{_MATCHES} AND rowid BETWEEN ? AND ? ORDER BY rowid {direction}"
+        rows = self._connection.execute(f"{sql} LIMIT ?", [*_given(plan), low, high, limit])
+        return [number for (number,) in rows]
+
+    def _of(self, plan: Plan, numbers: Sequence[int]) -> list[int]:
+        """Those of the numbers for which all conditions hold, in the same order."""
+        if not plan.conditions:
+            return list(numbers)
+        wanted: set[int] = set()
+        for some in in_portions(numbers):
+            tests = [_sql(condition, min(some), max(some)) for condition in plan.conditions]
+            rows = self._connection.execute(
+                f"SELECT number FROM cards WHERE number IN ({','.join('?' * len(some))})"
+                f" AND {' AND '.join(sql for sql, _ in tests)}",
+                [*some, *(value for _, operands in tests for value in operands)],
+            )
+            wanted.update(number for (number,) in rows)
+        return [number for number in numbers if number in wanted]
+
+
+def _given(plan: Plan) -> list[str]:
+    return [] if plan.match is None else [plan.match]
+
+
+def _bounds(plan: Plan, beyond: int | None) -> tuple[int, int]:
+    """Between which numbers, both included, to look."""
+    low = _OLDEST if plan.lowest is None else plan.lowest
+    high = _NEWEST if plan.highest is None else plan.highest
+    if beyond is None:
+        return low, high
+    if plan.sort is Sort.OLDEST:
+        return max(low, beyond + 1), high
+    return low, min(high, beyond - 1)
+
+
+def _sql(condition: Condition, low: int, high: int) -> tuple[str, list[Any]]:
+    """A condition on a row of `cards` whose number lies in the range, and its operands."""
+    match condition:
+        case Matches():
+            return f"number IN ({_MATCHES} AND rowid BETWEEN ? AND ?)", [
+                condition.expression,
+                low,
+                high,
+            ]
+        case Range():
+            bounds = ((">=", condition.low), ("<=", condition.high))
+            tests = [f"{condition.column} IS NOT NULL"]
+            tests += [f"{condition.column} {sign} ?" for sign, at in bounds if at is not None]
+            return f"({' AND '.join(tests)})", [at for _, at in bounds if at is not None]
+        case Not():
+            sql, operands = _sql(condition.part, low, high)
+            return f"(NOT {sql})", operands
+        case And() | Or():
+            parts = [_sql(part, low, high) for part in condition.parts]
+            joined = (" AND " if isinstance(condition, And) else " OR ").join(
+                sql for sql, _ in parts
+            )
+            return f"({joined})", [value for _, operands in parts for value in operands]
+    raise TypeError(condition)

@@ -1,0 +1,47 @@
+"""`holdfast reindex`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from archiver.catalog import Catalog
+from archiver.catalog.schema import migrate
+from archiver.indexing import fill
+from receiver.cli import ConfigFile
+from receiver.commands.archive import open_archive
+from receiver.settings import Config
+
+
+@click.command()
+@click.pass_obj
+def command(file: ConfigFile) -> None:
+    """Fill the search index anew from the catalog, beside a running service or without one.
+
+    Nothing is searched for in vain meanwhile, and it may be stopped and started again.
+    """
+    config = file.load()
+    with open_archive(config).view() as tables:
+        total = sum(tables.generations.count_by_state().values())
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("indexing", total=total)
+        asyncio.run(_reindex(config, lambda count: bar.advance(task, count)))
+    click.echo(f"{total:,} generations are indexed anew")
+
+
+async def _reindex(config: Config, progress: Callable[[int], None]) -> None:
+    path = config.catalog.path
+    await asyncio.to_thread(migrate, path)
+    catalog = Catalog(path)
+    await catalog.start()
+    try:
+        # FTS5 takes its own tables for granted; they are made anew from the texts first.
+        await catalog.write(lambda tables: tables.texts.rebuild())
+        await fill(catalog, everything=True, progress=progress)
+    finally:
+        await catalog.close()
