@@ -139,10 +139,10 @@ _DELIVERED = frozenset({GenerationState.PARTIAL, GenerationState.SUCCEEDED})
 _LOST_FOR = {
     GenerationState.LOST: Failure(failure_class=FailureClass.RENDERABLE),
     GenerationState.FAILED: Failure(failure_class=FailureClass.RENDERABLE),
-    GenerationState.CANCELED: Failure(
-        failure_class=FailureClass.DEAD, message="canceled at the provider"
-    ),
 }
+
+# Whatever else is heard, the user wanted no more of it.
+_CANCELED = Failure(failure_class=FailureClass.DEAD, message="canceled at the provider")
 
 _NEVER_LINKED = Failure(
     failure_class=FailureClass.RENDERABLE, message="the provider gave no link to it"
@@ -190,8 +190,8 @@ def _why(rule: SlotRule, failure: Failure | None, refused: Undrawn | None) -> st
 def loss(generation: Generation, slot: Slot) -> Failure | None:
     """The worst that is known to have happened to a slot; a moderation signal outranks all."""
     if slot.role:  # the client's own picture, whatever came of the generation
-        return worst(*(known.failure for known in slot.links))
-    whole = _LOST_FOR.get(generation.state)
+        return worst(slot.failure, *(known.failure for known in slot.links))
+    whole = _CANCELED if generation.canceled else _LOST_FOR.get(generation.state)
     if whole is not None:
         whole = worst(whole, generation.failure)
     elif slot.asked and not slot.links and generation.state in _DELIVERED:

@@ -32,6 +32,7 @@ def describe(generation: Generation) -> dict[str, Any]:
         "state": generation.state.value,
         "failure": _failure(generation.failure),
         "moderated": generation.moderated,
+        "canceled": generation.canceled,
         "service": generation.service,
         "params": _said(asdict(generation.params)),
         "track_id": generation.track_id,

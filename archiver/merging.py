@@ -18,9 +18,11 @@ from archiver.lifecycle import GENERATION_RANK, settle
 from archiver.links import link
 from archiver.models import (
     DeliveryRef,
+    Failure,
     FailureClass,
     Generation,
     GenerationParams,
+    GenerationState,
     InputObservation,
     Observation,
     Slot,
@@ -29,6 +31,8 @@ from archiver.models import (
 
 # A request may claim any number of samples; no seed document allows more than ten.
 MAX_SLOTS = 64
+
+_NO_LINK = Failure(failure_class=FailureClass.DEAD, message="it was not sent as a link")
 
 # What is known of a generation before anything is: joining it to an observation adds nothing.
 _UNHEARD = Generation(provider="", id="", first_heard_at=datetime.max.replace(tzinfo=UTC))
@@ -60,6 +64,7 @@ def merge(
         state=max(before.state, observation.state, key=GENERATION_RANK.__getitem__),
         failure=worst(before.failure, observation.failure),
         moderated=before.moderated or moderated,
+        canceled=before.canceled or observation.state is GenerationState.CANCELED,
         service=greatest(before.service, observation.service),
         params=params,
         track_id=greatest(before.track_id, observation.track_id),
@@ -89,7 +94,8 @@ def _join_slots(
             slots[index] = Slot(index=index)
     for index, seen_input in _numbered(observation.inputs):
         slot = slots.get(index) or Slot(index=index, role=seen_input.role)
-        seen = SlotObservation(index=index, url=seen_input.url)
+        failure = None if seen_input.url else _NO_LINK
+        seen = SlotObservation(index=index, url=seen_input.url, failure=failure)
         slots[index] = _join_slot(slot, seen, heard_in, assumed)
     return tuple(slots[index] for index in sorted(slots))
 

@@ -164,10 +164,13 @@ class SlotObservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputObservation:
-    """A picture that a request names: `role` is `init_image`, `mask_image` and the like."""
+    """A picture that a request names: `role` is `init_image`, `mask_image` and the like.
+
+    `url` is None where it was not sent as a link, but as text or by a name of the provider's own.
+    """
 
     role: str
-    url: str
+    url: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,6 +305,7 @@ class Generation:
     state: GenerationState = GenerationState.QUEUED
     failure: Failure | None = None
     moderated: bool = False
+    canceled: bool = False
     service: str | None = None
     params: GenerationParams = NOTHING_ASKED
     track_id: str | None = None

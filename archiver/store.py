@@ -81,6 +81,32 @@ class Store:
             archived_at=now(),
         )
 
+    async def put_aside(
+        self, key: str, chunks: AsyncIterator[bytes], declared_bytes: int | None
+    ) -> None:
+        """Store what comes under `key` as it is, in place of what was there; whatever it may be.
+
+        Raises FetchError: OURS when bucket or disk fail, and whatever FetchError `chunks` raises.
+        """
+        try:
+            async with await collect(
+                chunks,
+                declared_bytes,
+                budget=self._budget,
+                spool_dir=self._spool_dir,
+                walker=Walker(),
+                max_memory_bytes=self._max_memory_bytes,
+            ) as body:
+                await self.blobs.put(
+                    key, body, media_type="application/octet-stream", metadata={}, replace=True
+                )
+        except BucketError as error:
+            raise FetchError(Fault.OURS, str(error)) from error
+        except OSError as error:
+            raise FetchError(
+                Fault.OURS, f"{self._spool_dir} cannot hold a body in passing: {error.strerror}"
+            ) from error
+
     async def _put(self, key: str, body: Body, media: Media, provenance: Mapping[str, str]) -> None:
         """Put once; what lies there already is left, unless a server once kept half of it."""
         outcome = await self.blobs.put(key, body, media_type=media.media_type, metadata=provenance)

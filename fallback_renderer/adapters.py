@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from fallback_renderer.asked import Plan, Reading
 from fallback_renderer.limits import Range
 from fallback_renderer.notes import Note, clamped, ignored, missing
+from fallback_renderer.prompting import split_names
 from fallback_renderer.request import Lora, Part
 
 # Negative ones are in use, and a slider LoRA goes to about four either way.
 _STRENGTHS = Range(least=-4.0, most=4.0)
+
+# More than anybody puts on one picture; each takes its time to load.
+_MOST = 16
 
 _NOTHING = frozenset({"", "none", "null", "no"})
 
@@ -19,8 +23,8 @@ _NOTHING = frozenset({"", "none", "null", "no"})
 def read_loras(plan: Plan) -> Reading:
     """Every LoRA with its own strength; one strength alone is for all, and 1 where none is."""
     params, checkpoint = plan.params, plan.checkpoint
-    names, said = _listed(params.loras), _listed(params.lora_strengths)
-    notes: list[Note] = []
+    names, notes = _counted("loras", _listed(params.loras))
+    said = _listed(params.lora_strengths)[:_MOST]
     if len(said) > len(names):
         notes.append(ignored("lora_strengths", f"{len(said)} for {len(names)} LoRAs"))
     elif 1 < len(said) < len(names):
@@ -50,12 +54,12 @@ def read_embeddings(plan: Plan) -> Reading:
         return {"embeddings": ()}, [ignored("embeddings", f"{checkpoint.family} takes none")]
     prompts = f"{params.prompt or ''}\n{params.negative_prompt or ''}"
     parts: list[Part] = []
-    notes: list[Note] = []
+    names, notes = _counted("embeddings", names)
     for name in dict.fromkeys(names):
         path = _find(name, checkpoint.embeddings)
         if path is None:
             notes.append(missing("embeddings", f"{name} is not among the checkpoint's embeddings"))
-        elif name not in prompts:
+        elif len(split_names(prompts, [name])) == 1:
             notes.append(ignored("embeddings", f"{name} stands in neither prompt"))
         else:
             parts.append(Part(name=name, path=path))
@@ -95,3 +99,12 @@ def _listed(text: str | None) -> list[str]:
 def _find(name: str, files: Mapping[str, str]) -> str | None:
     folded = name.casefold()
     return next((path for known, path in files.items() if known.casefold() == folded), None)
+
+
+def _counted(field: str, names: list[str]) -> tuple[list[str], list[Note]]:
+    """As many of them as are put on one picture."""
+    if len(names) <= _MOST:
+        return names, []
+    return names[:_MOST], [
+        clamped(field, f"{len(names)} are asked for, and the first {_MOST} count")
+    ]

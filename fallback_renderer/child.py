@@ -19,11 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from archiver import log
 from archiver.clock import monotonic
-from archiver.errors import HoldfastError
+from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
 from archiver.redact import redact
 from fallback_renderer.credentials import Signer
@@ -109,16 +107,14 @@ class Easel:
         self._signer = Signer(render.credentials) if render.credentials else None
         # Any: whatever is named by the setup and is like `fallback_renderer.engine`.
         self._module: Any = importlib.import_module(setup.engine)
-        self._engine = self._module.Engine(
-            msgspec.structs.replace(render.engine, threads=_threads(setup))
-        )
+        self._engine = self._module.Engine(render.engine)
 
     @property
     def ready(self) -> Ready:
         """What the parent is told once there is an engine."""
         return Ready(device=self._engine.device, software=self._engine.software)
 
-    def fulfil(self, order: Order, step: Callable[[int, int], None]) -> Finished | Failed:
+    def fulfil(self, order: Order, step: Callable[[int, int], None]) -> Finished | Failed | Unfit:
         """Draws, stamps, signs, writes; whatever comes in between becomes an answer."""
         try:
             return Finished(drawn=self._draw(order, step))
@@ -126,6 +122,8 @@ class Easel:
             return Failed(kind=FailureKind.TROUBLE, reason="canceled")
         except (self._module.OutOfMemoryError, MemoryError, OSError) as error:
             return Failed(kind=FailureKind.TROUBLE, reason=_sentence(error), spent=True)
+        except ConfigError as error:
+            return Unfit(reason=_sentence(error))
         except HoldfastError as error:
             return Failed(kind=FailureKind.REFUSED, reason=_sentence(error))
         except Exception as error:
@@ -191,11 +189,7 @@ def _prepare(setup: Setup) -> None:
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     # Libraries read it while they are imported.
-    os.environ["OMP_NUM_THREADS"] = str(_threads(setup))
-
-
-def _threads(setup: Setup) -> int:
-    return setup.render.engine.threads or os.cpu_count() or 1
+    os.environ["OMP_NUM_THREADS"] = str(setup.render.engine.thread_count)
 
 
 def _stepping(orders: Orders, say: Callable[[FromChild], None]) -> Callable[[int, int], None]:
@@ -206,7 +200,7 @@ def _stepping(orders: Orders, say: Callable[[FromChild], None]) -> Callable[[int
         nonlocal said
         if orders.canceled:
             raise CanceledError
-        if done == total or monotonic() - said >= PROGRESS_SECONDS:
+        if done in (0, total) or monotonic() - said >= PROGRESS_SECONDS:
             said = monotonic()
             say(Progress(step=done, steps=total))
 

@@ -55,10 +55,10 @@ class Studio:
 
         Raises ConfigError where nothing can be drawn before the operator mends something.
         """
-        request = plan_slot(commission.generation, commission.slot, self.checkpoints)
-        if isinstance(request, NotRenderable):
-            return Ended(verdict=Verdict.REFUSED, reason=request.reason)
         try:
+            request = plan_slot(commission.generation, commission.slot, self.checkpoints)
+            if isinstance(request, NotRenderable):
+                return Ended(verdict=Verdict.REFUSED, reason=request.reason)
             return Ended(rendering=await self._draw(commission, request, folder))
         except NotDrawnError as error:
             return Ended(verdict=_VERDICTS[error.kind], reason=str(error))

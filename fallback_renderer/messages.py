@@ -1,8 +1,9 @@
 """What the renderer and its child say to each other: JSON, a line each.
 
 The renderer begins with `Setup`, the child answers `Ready` or `Unfit`. From then on there is one
-`Order` at a time, and to each, also to one that is canceled, exactly one `Finished` or `Failed`
-after any number of `Progress`; so nothing needs a number to be told apart by. Pictures go by file.
+`Order` at a time, and to each, also to one that is canceled, exactly one `Finished`, `Failed` or
+`Unfit` after any number of `Progress`; so nothing needs a number to be told apart by. Pictures go
+by file.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Unfit(Message, frozen=True):
 
 
 class Progress(Message, frozen=True):
-    """So many of the drawing's steps are done."""
+    """So many of the drawing's steps are done; none, once the checkpoint is loaded."""
 
     step: int
     steps: int

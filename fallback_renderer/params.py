@@ -7,7 +7,7 @@ as it is or says what became of it. A field that no rule knows is noted as ignor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from archiver.models import Generation, GenerationParams, Slot
@@ -39,6 +39,10 @@ def asked_of(generation: Generation, slot: Slot) -> Asked:
     )
 
 
+# Longer than any prompt that somebody wrote; what is read of it grows with it.
+MOST_CHARACTERS = 100_000
+
+
 def plan_render(
     asked: Asked, checkpoints: Checkpoints, *, random_seed: int
 ) -> RenderRequest | NotRenderable:
@@ -46,6 +50,9 @@ def plan_render(
     params = asked.params
     if not (params.prompt or "").strip():
         return refused("nobody has heard its prompt")
+    for name, said in asdict(params).items():
+        if isinstance(said, str) and len(said) > MOST_CHARACTERS:
+            return refused(f"its {name} has {len(said):,} characters, which nothing here draws")
     work = read_work(params, asked.pictures)
     if isinstance(work, NotRenderable):
         return work

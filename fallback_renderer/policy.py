@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archiver.lifecycle import is_askable, leading_link, loss
-from archiver.models import FailureClass, Generation, GenerationState, Slot
+from archiver.models import FailureClass, Generation, Slot
 
 _WHY_NOT = {
     FailureClass.TRANSIENT: "the provider may still draw it",
@@ -23,7 +23,7 @@ def why_not(generation: Generation, slot: Slot) -> str | None:
         return "it is the client's own picture, not one that a provider drew"
     if generation.moderated:
         return _WHY_NOT[FailureClass.POLICY]
-    if generation.state is GenerationState.CANCELED:
+    if generation.canceled:
         return "canceled at the provider"
     if slot.assets:
         return "it is in the archive"

@@ -59,6 +59,14 @@ def plain(prompt: str) -> str:
     return "".join(text for text, _ in _weigh(prompt))
 
 
+def split_names(text: str, names: Iterable[str]) -> list[str]:
+    """The text in pieces, each either one of the names, wherever it is a word, or none of them."""
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    if not longest_first:
+        return [text]
+    return re.split(rf"(?<!\w)({'|'.join(longest_first)})(?!\w)", text)
+
+
 def is_weighted(prompt: str) -> bool:
     """Whether any of it weighs more or less than plain words."""
     return any(weight != 1.0 for _, weight in _weigh(prompt))

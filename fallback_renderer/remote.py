@@ -36,7 +36,9 @@ _CALL = aiohttp.ClientTimeout(total=15)
 _TRANSFER = aiohttp.ClientTimeout(total=900, sock_connect=15, sock_read=120)
 
 _PIECE_BYTES = 1 << 16
-_FAULTS = {413: Fault.TOO_LARGE, 422: Fault.NOT_MEDIA}
+_FAULTS = {413: Fault.TOO_LARGE}
+# Not the request's own fault, so that asking again may help.
+_PASSING = (404, 408, 429)
 
 
 class HttpDesk:
@@ -95,7 +97,10 @@ class HttpDesk:
 
     async def complete(self, commission: Commission, png: Path, rendering: Rendering) -> None:
         """See Desk."""
-        sha256, size_bytes = await asyncio.to_thread(_digest, png)
+        try:
+            sha256, size_bytes = await asyncio.to_thread(_digest, png)
+        except OSError as error:
+            raise FetchError(Fault.SHORT, f"the drawn picture is gone: {error}") from error
         # A lease may have ended because all this was done before, and only its answer was lost.
         with suppress(LeaseLostError):
             await self._bring(commission, png, sha256, size_bytes)
@@ -169,9 +174,9 @@ class HttpDesk:
             )
         if status == 409:
             raise LeaseLostError(detail)
-        if status in _FAULTS:
-            raise FetchError(_FAULTS[status], detail)
         said = f"{self._server} answered {status} ({detail})"
+        if 400 <= status < 500 and status not in _PASSING:
+            raise FetchError(_FAULTS.get(status, Fault.NOT_MEDIA), said)
         raise NotOfferedError(said) if status == 404 else CatalogUnavailableError(said)
 
     @asynccontextmanager

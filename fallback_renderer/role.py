@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
 from archiver.desk import Commission, Desk, Verdict
 from archiver.errors import (
@@ -28,7 +28,9 @@ from archiver.log import Outage, logger
 from archiver.models import Fault
 from fallback_renderer.drawing import Ended, Studio, png_in
 from fallback_renderer.pool import Pool
-from fallback_renderer.settings import Render
+from fallback_renderer.settings import Render, require_weights
+
+T = TypeVar("T")
 
 IDLE_SECONDS = 1.0
 # While the archive cannot be reached.
@@ -50,9 +52,12 @@ async def work_for(
 
     Raises as `Renderer.run`, and NotDrawnError if there is no starting a child.
     """
+    require_weights(render)
     pool = Pool(render)
     try:
-        child = await pool.start()
+        child = await _unless_told(pool.start(), stop)
+        if child is None:
+            return
         logger().info("drawing", device=child.device, software=child.software)
         ready()
         renderer = Renderer(
@@ -64,6 +69,18 @@ async def work_for(
         await renderer.run(stop)
     finally:
         await pool.close()
+
+
+async def _unless_told(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What comes of it; None, and it is given up, if told to stop before."""
+    doing, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        told.cancel()
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
 
 
 def worker_name() -> str:

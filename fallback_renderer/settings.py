@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,10 @@ NO_CHECKPOINT = """there is nothing to draw with. Put into holdfast.toml:
     models = ["sd-xl"]              # the providers' models that it draws
     default = true                  # and any other"""
 
+# What makes a folder a checkpoint.
+INDEX = "model_index.json"
+
+_NAMED_FILES = ("loras", "embeddings", "vaes")
 _UNKNOWN = re.compile(r"object contains unknown field `(.*)`", re.IGNORECASE).fullmatch
 
 
@@ -51,12 +56,22 @@ class Engine(Section, frozen=True):
     threads: Count = 0
     compile: bool = False
 
+    @property
+    def thread_count(self) -> int:
+        """How many threads draw: in a container the processors are fewer than the machine's."""
+        if self.threads:
+            return self.threads
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
 
 class Render(Section, frozen=True):
     """All of it, paths absolute.
 
-    The child ends after `idle_seconds` without work; a drawing of more than `draw_seconds` is
-    given up. `child_memory_bytes` bounds the child's address space, 0 does not; not for CUDA,
+    The child ends after `idle_seconds` without work. To load a checkpoint, which may have to be
+    downloaded first, it is given `load_seconds`; a drawing of more than `draw_seconds` is given up
+    for good. `child_memory_bytes` bounds the child's address space, 0 does not; not for CUDA,
     which reserves more than it uses.
     """
 
@@ -64,6 +79,7 @@ class Render(Section, frozen=True):
     engine: Engine = Engine()
     credentials: Credentials | None = None
     idle_seconds: Seconds = 900.0
+    load_seconds: Seconds = 3600.0
     draw_seconds: Seconds = 1800.0
     child_memory_bytes: Count = 0
 
@@ -121,11 +137,28 @@ def from_settings(tree: Mapping[str, Any]) -> Render:
     return msgspec.structs.replace(render, checkpoints=placed, credentials=credentials)
 
 
+def require_weights(render: Render) -> None:
+    """Sees that the files which the table names are here; raises ConfigError naming the setting.
+
+    Not asked of whoever only plans: the weights may lie where there is a GPU.
+    """
+    for name, checkpoint in render.table.by_name.items():
+        where = f"render.checkpoints.{name}"
+        if checkpoint.path and not (Path(checkpoint.path) / INDEX).is_file():
+            raise ConfigError(
+                f"{where}.path: there is no checkpoint in {checkpoint.path}: it has no {INDEX}"
+            )
+        for setting in _NAMED_FILES:
+            for part, file in getattr(checkpoint, setting).items():
+                if not Path(file).exists():
+                    raise ConfigError(f"{where}.{setting}.{part}: there is no {file}")
+
+
 def _placed(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with all that lies on this machine named by absolute paths."""
     files = {
         setting: {name: _absolute(file) for name, file in getattr(checkpoint, setting).items()}
-        for setting in ("loras", "embeddings", "vaes")
+        for setting in _NAMED_FILES
     }
     path = checkpoint.path and _absolute(checkpoint.path)
     return msgspec.structs.replace(checkpoint, path=path, **files)

@@ -43,6 +43,8 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
             # A page in the operator's browser may know our port, but not speak for our name.
             if _asked_for(request) not in _LOCAL_NAMES:
                 return problem(403, "without tokens, only requests to localhost are answered")
+            if request.method not in ("GET", "HEAD") and not _is_of_our_own(request):
+                return problem(403, "without tokens, pages of others may not change anything here")
             return await handler(request)
         scope = _scope(request.method, request.path)
         token = _token(request, tokens)
@@ -68,6 +70,14 @@ def _asked_for(request: web.Request) -> str | None:
         return request.url.host
     except ValueError:
         return None
+
+
+def _is_of_our_own(request: web.Request) -> bool:
+    """Whether no browser says of it that another's page sends it (Fetch Metadata, RFC 6454)."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("Host")
 
 
 def _token(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:

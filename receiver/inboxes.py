@@ -59,7 +59,7 @@ class Inboxes:
             return None
         slots = (slot.url for one in said for slot in one.slots if slot.url)
         inputs = (named.url for one in said for named in one.inputs)
-        named = (url for url in (*slots, *inputs) if url_sha256(url) == link.url_sha256)
+        named = (url for url in (*slots, *inputs) if url and url_sha256(url) == link.url_sha256)
         return next(named, None)
 
     def backlog(self, position: Callable[[str], int]) -> int:

@@ -21,8 +21,8 @@ from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
 _COLUMNS = (
-    f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, track_id, cost,"
-    " created_at, completed_at, first_heard_at, account, hinted_at, revision, sealed_revision"
+    f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, canceled, track_id,"
+    " cost, created_at, completed_at, first_heard_at, account, hinted_at, revision, sealed_revision"
 )
 _NAMES = _COLUMNS.split(", ")
 _PLACES = ",".join("?" * len(_NAMES))
@@ -157,6 +157,7 @@ def _row(generation: Generation, revision: int) -> tuple[Any, ...]:
         _encode_params(generation.params),
         *failure_to_row(generation.failure),
         int(generation.moderated),
+        int(generation.canceled),
         generation.track_id,
         generation.cost,
         to_millis(generation.created_at),
@@ -178,8 +179,8 @@ def _encode_params(params: GenerationParams) -> str:
 
 def _from_row(connection: Connection, row: tuple[Any, ...]) -> Generation:
     key, provider, generation_id, state, service, params, *failure = row[:9]
-    moderated, track_id, cost, created_at, completed_at, *heard, revision, sealed = row[9:]
-    first_heard_at, account, hinted_at = heard
+    moderated, canceled, track_id, cost, *times, account, hinted_at, revision, sealed = row[9:]
+    created_at, completed_at, first_heard_at = times
     return Generation(
         key=key,
         provider=provider,
@@ -188,6 +189,7 @@ def _from_row(connection: Connection, row: tuple[Any, ...]) -> Generation:
         state=GenerationState(state),
         failure=failure_from_row(*failure),
         moderated=bool(moderated),
+        canceled=bool(canceled),
         service=service,
         params=_decode_params(params),
         track_id=track_id,

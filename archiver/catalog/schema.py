@@ -267,6 +267,12 @@ def _cards(db: Database) -> None:
     db.table("texts").populate_fts(["prompt", "neg", "about", "facets"])
 
 
+@catalog(name="007_canceled")
+def _canceled(db: Database) -> None:
+    db.execute("ALTER TABLE generations ADD COLUMN canceled INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE generations SET canceled = 1 WHERE state = 'canceled'")
+
+
 def migrate(path: Path) -> None:
     """Brings the catalog file to the newest schema, made if missing; one process at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)

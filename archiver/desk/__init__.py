@@ -26,9 +26,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commission:
-    """One slot to draw, for as long as the lease is kept; `fence` proves who holds it."""
+    """One slot to draw, for as long as the lease is kept; `fence` proves who holds it.
+
+    `target` tells what it was to be drawn from when it was given out (`archiver.drawing`).
+    """
 
     job_id: int
+    target: str
     fence: int
     lease_seconds: float
     generation: Generation

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.desk import Commission, Verdict, leases
-from archiver.errors import NotOfferedError
+from archiver.errors import FetchError, NotOfferedError
 from archiver.log import logger
 from archiver.metrics import JOBS_SETTLED
-from archiver.models import Asset, Origin, Rendering
+from archiver.models import Asset, Fault, Origin, Rendering
 from archiver.redact import redact
 from archiver.retries import backoff_seconds
 from archiver.store import Store, provenance_of
@@ -25,6 +25,8 @@ MEDIA_TYPE = "image/png"
 _PIECE_BYTES = 1 << 20
 # A reason stands in every list of slots.
 _MAX_REASON_CHARACTERS = 500
+# More than there are parameters.
+_MAX_NOTES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +89,10 @@ class CatalogDesk:
         """See Desk."""
         if await self.is_completed(commission):
             return
-        size_bytes = (await asyncio.to_thread(png.stat)).st_size
+        try:
+            size_bytes = (await asyncio.to_thread(png.stat)).st_size
+        except OSError as error:
+            raise FetchError(Fault.SHORT, f"the drawn picture is gone: {error}") from error
         asset = await self.take_in(commission, _pieces(png), size_bytes)
         await self.settle(commission, asset, rendering)
 
@@ -111,7 +116,7 @@ class CatalogDesk:
 
     async def settle(self, commission: Commission, asset: Asset, rendering: Rendering) -> None:
         """Makes what is in the bucket the slot's; raises LeaseLostError."""
-        drawn = replace(asset, rendering=rendering)
+        drawn = replace(asset, rendering=_bounded(rendering))
         work = partial(leases.complete, commission=commission, asset=drawn, now=self.now())
         _tell(commission, await self.catalog.write(work))
 
@@ -126,6 +131,21 @@ class CatalogDesk:
             return leases.fail(tables, commission, verdict, said, again_at=now + wait, now=now)
 
         _tell(commission, await self.catalog.write(work))
+
+
+def _bounded(rendering: Rendering) -> Rendering:
+    """As much of what a renderer says as has room in a row, and nothing that is secret."""
+    return replace(
+        rendering,
+        drawn_with=_short(rendering.drawn_with),
+        software=_short(rendering.software),
+        device=_short(rendering.device),
+        notes=tuple(map(_short, rendering.notes[:_MAX_NOTES])),
+    )
+
+
+def _short(text: str) -> str:
+    return redact(text)[:_MAX_REASON_CHARACTERS]
 
 
 def provenance(commission: Commission) -> dict[str, str]:

@@ -23,6 +23,9 @@ from archiver.worker import Settled
 # A renderer says three times in this that it is still at it.
 LEASE_SECONDS = 60.0
 
+# What is trouble so often is not passing, such as a picture that no memory here can hold.
+_MOST_TRIES = 10
+
 NO_LONGER_WANTED = "no longer wanted"
 
 
@@ -44,6 +47,8 @@ def claim(tables: Tables, worker: str, *, fresh: bool, now: datetime) -> Commiss
         wanted = _wanted(generation, job.subject)
         if wanted is None:
             tables.jobs.finish(job, JobState.CANCELLED, reason=NO_LONGER_WANTED, now=now)
+        elif wanted.target != job.target:  # more was heard while somebody was at it
+            _arm_anew(tables, job, wanted, now=now)
         elif wanted.state is JobState.DISCARDED:  # somebody tried it by hand, and died
             tables.jobs.finish(job, JobState.DISCARDED, reason=wanted.reason, now=now)
         else:
@@ -57,9 +62,11 @@ def claim_by_hand(tables: Tables, worker: str, number: int, *, now: datetime) ->
     generation = tables.generations.load_slot(number)
     if generation is None:
         raise NotOfferedError(f"no slot has the archive number {number}")
-    if _wanted(generation, number) is None:
+    wanted = _wanted(generation, number)
+    if wanted is None:
         slot = _slot(generation, number)
         raise NotOfferedError(f"slot {number} is not to be drawn; {slot.state}: {slot.reason}")
+    tables.jobs.want([wanted], now=now)
     job = tables.renders.claim(number, worker=worker, lease_seconds=LEASE_SECONDS, now=now)
     if job is None:
         holder = tables.renders.holder(number)
@@ -77,12 +84,15 @@ def recall(tables: Tables, job_id: int, fence: int) -> Commission:
 
 
 def extend(tables: Tables, commission: Commission, *, now: datetime) -> bool:
-    """Extends the lease; False if the drawing is no longer wanted. Raises LeaseLostError."""
+    """Extends the lease; False if such a drawing is no longer wanted. Raises LeaseLostError."""
     tables.deliveries.beat(RENDERER, now=now)
     found = tables.renders.leased(commission.job_id, commission.fence)
     if found is not None and found[1] is JobState.CANCELLED:
         return False
     job = require(tables, commission)
+    generation, _ = _load(tables, job)
+    if not _is_as_wanted(generation, job):
+        return False
     tables.jobs.heartbeat([job], lease_seconds=LEASE_SECONDS, now=now)
     return True
 
@@ -95,6 +105,12 @@ def require(tables: Tables, commission: Commission) -> Job:
     return found[0]
 
 
+def is_held(tables: Tables, *, job_id: int, fence: int) -> bool:
+    """Whether a lease of that id and fence still runs."""
+    found = tables.renders.leased(job_id, fence)
+    return found is not None and found[1] is JobState.RUNNING
+
+
 def is_completed(tables: Tables, commission: Commission) -> bool:
     """Whether that very commission has been completed already."""
     found = tables.renders.leased(commission.job_id, commission.fence)
@@ -105,7 +121,7 @@ def complete(tables: Tables, commission: Commission, asset: Asset, *, now: datet
     """The picture, which is in the bucket, becomes the slot's; raises LeaseLostError."""
     job = require(tables, commission)
     before, slot = _load(tables, job)
-    if _wanted(before, job.subject) is None:
+    if not _is_as_wanted(before, job):
         raise _lost(job.id, JobState.CANCELLED)
     tables.jobs.finish(job, JobState.COMPLETED, now=now)
     keep(tables, before, archive(before, slot.index, asset), now=now)
@@ -129,6 +145,8 @@ def fail(
         tables.jobs.release([job])
         return _settled(verdict, before, slot)
     after = before
+    if verdict is Verdict.RETRY and job.attempts >= _MOST_TRIES:
+        verdict, reason = Verdict.REFUSED, f"tried {job.attempts} times; {reason}"
     if verdict is Verdict.RETRY:
         tables.jobs.finish(job, JobState.SCHEDULED, reason=reason, run_at=again_at, now=now)
     else:
@@ -146,6 +164,17 @@ def _wanted(generation: Generation, number: int) -> WantedJob | None:
     return next((job for job in drawings if job.subject == number), None)
 
 
+def _is_as_wanted(generation: Generation, job: Job) -> bool:
+    """Whether the slot is still to be drawn, and from what it was when the job was given out."""
+    wanted = _wanted(generation, job.subject)
+    return wanted is not None and wanted.target == job.target
+
+
+def _arm_anew(tables: Tables, job: Job, wanted: WantedJob, *, now: datetime) -> None:
+    tables.jobs.release([job])
+    tables.jobs.want([wanted], now=now)
+
+
 def _load(tables: Tables, job: Job) -> tuple[Generation, Slot]:
     generation = tables.generations.load_slot(job.subject)
     assert generation is not None  # rows are never deleted under a job
@@ -159,6 +188,7 @@ def _slot(generation: Generation, number: int) -> Slot:
 def _commission(job: Job, generation: Generation) -> Commission:
     return Commission(
         job_id=job.id,
+        target=job.target,
         fence=job.fence,
         lease_seconds=LEASE_SECONDS,
         generation=_as_told(generation),

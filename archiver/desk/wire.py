@@ -63,24 +63,17 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: PUT the bytes there with these headers, 412 meaning that they are there already.
 
-    204 instead: `PUT …/{id}/content?fence=…`, answered with Received.
+    204 instead: `PUT …/{id}/content?fence=…`, answered with 204.
     """
 
     url: str
     headers: dict[str, str]
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """What came through the archive, as it was digested (hex) on its way into the bucket."""
-
-    sha256: Sha256
-    size_bytes: int
-
-
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST …/{id}/complete`: the picture is in the bucket, by either way; answered with 204.
+    """`POST …/{id}/complete`: the picture has come, by either way; answered with 204.
 
-    422: what is there is not what was offered, or no whole PNG.
+    422: what came is not what was offered, or no whole PNG.
     """
 
     fence: Number

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +22,8 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATUS_OF_FAULT = {Fault.OURS: 503, Fault.TOO_LARGE: 413}
+# Of a picture on its way.
+_SILENCE_SECONDS = 30.0
 _JOB = "/api/v1/jobs/{id:[0-9]{1,18}}"
 
 
@@ -33,6 +37,7 @@ class JobsApi:
     def __init__(self, desk: CatalogDesk) -> None:
         self._desk = desk
         self._uploads = Uploads(desk=desk)
+        self._busy: set[tuple[int, int]] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """What to mount."""
@@ -50,8 +55,9 @@ class JobsApi:
         said = await _body(request, wire.Claim)
         try:
             commission = await self._desk.claim(said.worker, fresh=said.fresh, number=said.number)
-        except NotOfferedError as error:
-            return problem(409, str(error))
+        except NotOfferedError:
+            # The reason may have words of others in it, which are not a renderer's to read.
+            return problem(409, "that slot is not to be drawn, or is being drawn")
         return as_json(commission) if commission else web.Response(status=204)
 
     async def _heartbeat(self, request: web.Request) -> web.StreamResponse:
@@ -63,6 +69,7 @@ class JobsApi:
         said = await _body(request, wire.Failed)
         commission = await self._commission(request, said.fence)
         await self._desk.fail(commission, said.verdict, said.reason)
+        await self._uploads.discard(commission)
         return web.Response(status=204)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
@@ -79,14 +86,16 @@ class JobsApi:
         declared_bytes = request.content_length
         if declared_bytes is not None and declared_bytes > wire.MAX_PICTURE_BYTES:
             raise _too_large()
-        asset = await self._uploads.receive(commission, _chunks(request), declared_bytes)
-        return as_json(wire.Received(sha256=asset.sha256.hex(), size_bytes=asset.size_bytes))
+        with self._alone(commission):
+            await self._uploads.receive(commission, _chunks(request), declared_bytes)
+        return web.Response(status=204)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         said = await _body(request, wire.Completed)
         commission = await self._commission(request, said.fence)
         sha256 = bytes.fromhex(said.sha256)
-        await self._uploads.complete(commission, sha256, said.size_bytes, said.rendering)
+        with self._alone(commission):
+            await self._uploads.complete(commission, sha256, said.size_bytes, said.rendering)
         return web.Response(status=204)
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
@@ -113,6 +122,18 @@ class JobsApi:
                     await response.write(chunk)
         await response.write_eof()
         return response
+
+    @contextmanager
+    def _alone(self, commission: Commission) -> Iterator[None]:
+        """One picture at a time for each lease: what all share of memory is shared by all."""
+        lease = commission.job_id, commission.fence
+        if lease in self._busy:
+            raise LeaseLostError("this lease is bringing a picture already")
+        self._busy.add(lease)
+        try:
+            yield
+        finally:
+            self._busy.discard(lease)
 
     async def _commission(self, request: web.Request, fence: int) -> Commission:
         return await self._desk.recall(int(request.match_info["id"]), fence)
@@ -149,8 +170,16 @@ def _fence(request: web.Request) -> int:
 
 
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body, as long as some of it comes; raises FetchError if nothing does."""
     read_bytes = 0
-    async for chunk in request.content.iter_any():
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS):
+                chunk = await request.content.readany()
+        except TimeoutError as error:
+            raise FetchError(Fault.SHORT, "the picture came too slowly") from error
+        if not chunk:
+            return
         read_bytes += len(chunk)
         if read_bytes > wire.MAX_PICTURE_BYTES:
             raise _too_large()

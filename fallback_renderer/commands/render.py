@@ -13,7 +13,7 @@ from fallback_renderer.commands import ConfigFile, configuration
 from fallback_renderer.commands.by_hand import draw_prompt, plan_prompt
 from fallback_renderer.commands.lost import draw_lost, plan_lost
 from fallback_renderer.commands.output import Bar, say
-from fallback_renderer.settings import from_settings
+from fallback_renderer.settings import from_settings, require_weights
 
 
 @click.command(
@@ -54,6 +54,8 @@ def command(
         raise click.UsageError("how TARGET is drawn, its own request says")
     config = configuration(file)
     render = from_settings(config.render)
+    if not plan:
+        require_weights(render)
     asked = GenerationParams(task="text-to-image", prompt=prompt, **params)
     with Bar() as bar:
         if target is None and plan:

@@ -1,6 +1,6 @@
 """The engine: draws one request at a time with diffusers, in a process of its own.
 
-The only room that knows of torch. It keeps loaded checkpoints between pictures, puts on them what a
+The only room that draws. It keeps loaded checkpoints between pictures, puts on them what a
 request wants, draws, and takes it off again; the same request is the same bytes.
 """
 
@@ -68,12 +68,14 @@ class Engine:
     ) -> Picture:
         """Draws the request, its pictures being in those files.
 
-        After each step of denoising, `step(done, total)` is called; what it raises ends the drawing
+        Once the checkpoint is loaded, and after each step of denoising, `step(done, total)` is
+        called; what it raises ends the drawing
         at once and leaves the engine as it was. Raises EngineError; all else is a bug.
         """
         with hushed():
             try:
                 model = self._models.get(request.checkpoint)
+                step(0, request.steps)
                 return draw(model, request, init_image=init_image, mask_image=mask_image, step=step)
             except Exception as error:
                 if not is_out_of_memory(error):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fallback_renderer.engine.loading import Model
-from fallback_renderer.engine.remarks import left_off
+from fallback_renderer.engine.remarks import NoEffectError, left_off
 from fallback_renderer.engine.vaes import load_vae
 from fallback_renderer.notes import Note, unavailable
 from fallback_renderer.request import Lora, Part, RenderRequest
@@ -35,7 +35,7 @@ def put_on(model: Model, request: RenderRequest, stack: ExitStack) -> list[Note]
         stack.callback(model.pipe.unload_lora_weights)
         notes += _put_on_loras(model.pipe, request.loras)
     if request.tomesd:
-        notes += _merge_tokens(model.pipe, request.seed, stack)
+        notes += _merge_tokens(model, request.seed, stack)
     return notes
 
 
@@ -88,16 +88,23 @@ def _put_on_lora(pipe: Any, lora: Lora, adapter: str) -> Note | None:
 def _check_fit(pipe: Any, adapter: str) -> None:
     """Layers of another family are passed over without a word; text encoders many have in common.
 
-    Raises ValueError if there is nothing for what draws.
+    Raises ValueError if there is nothing for what draws, NoEffectError if that is all zeros.
     """
     adapters = pipe.get_list_adapters()
     if adapter not in (*adapters.get("unet", ()), *adapters.get("transformer", ())):
         raise ValueError("none of its layers is in what draws")
+    network = getattr(pipe, "unet", None) or pipe.transformer
+    weights = network.named_parameters()
+    if not any(bool(it.any()) for name, it in weights if f".lora_B.{adapter}." in name):
+        raise NoEffectError
 
 
-def _merge_tokens(pipe: Any, seed: int, stack: ExitStack) -> list[Note]:
+def _merge_tokens(model: Model, seed: int, stack: ExitStack) -> list[Note]:
+    pipe = model.pipe
     if tomesd is None:
         return [unavailable("tomesd", "it is not installed here: no tokens are merged")]
+    if model.compiled:
+        return [unavailable("tomesd", "no tokens can be merged in compiled blocks")]
     # Merged where the UNet first attends; in SDXL that is not before half the size.
     attending = ["CrossAttn" in kind for kind in pipe.unet.config.down_block_types]
     stack.callback(tomesd.remove_patch, pipe)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,9 +76,7 @@ class Encoder:
         return [token for chunk in prompting.parse(prompt) for token in self._read(chunk)]
 
     def _read(self, chunk: prompting.Chunk) -> Iterator[Token]:
-        names = sorted(self.vectors, key=len, reverse=True)
-        pattern = f"({'|'.join(map(re.escape, names))})" if names else "(?!)"
-        for piece in re.split(pattern, chunk.text):
+        for piece in prompting.split_names(chunk.text, self.vectors):
             if piece in self.vectors:
                 for vector in self.vectors[piece]:
                     yield Token(id=0, weight=chunk.weight, vector=vector)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from archiver.errors import ConfigError
 from fallback_renderer.checkpoints import Checkpoint
 from fallback_renderer.settings import Engine
 
@@ -41,10 +41,12 @@ class Device:
 def choose(settings: Engine) -> Device:
     """The device that the settings mean; fixes for good how many threads draw on a processor.
 
-    Pixels depend on that number, and on which algorithms cuDNN happens to try.
+    Pixels depend on that number, and on which algorithms cuDNN happens to try. Raises ConfigError
+    if there is no such device.
     """
     name = _found() if settings.device == "auto" else settings.device
-    threads = settings.threads or _processors()
+    _require(name)
+    threads = settings.thread_count
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -52,7 +54,7 @@ def choose(settings: Engine) -> Device:
         facts = torch.cuda.get_device_properties(name)
         return Device(
             name=name,
-            description=f"{facts.name}, bfloat16",
+            description=facts.name,
             memory_bytes=settings.memory_bytes or int(facts.total_memory * _GPU_SHARE),
         )
     return Device(
@@ -68,8 +70,12 @@ def _found() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _processors() -> int:
-    """Those that this process may run on, which in a container are fewer than the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _require(name: str) -> None:
+    """Raises ConfigError if the device is not here, or torch knows none of its kind."""
+    kind, _, number = name.partition(":")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind in count and int(number or 0) >= count[kind]:
+        raise ConfigError(
+            f"render.engine.device: torch {torch.__version__} finds no {name} on this machine; "
+            'see that its driver is installed, and that torch is built for it, or say "auto"'
+        )

@@ -76,7 +76,7 @@ def _is_plain(request: RenderRequest, encoders: list[Encoder]) -> bool:
     return request.clip_skip == 1 and all(
         not prompting.is_weighted(prompt)
         and encoder.fits(prompting.plain(prompt))
-        and not any(name in prompt for name in encoder.vectors)
+        and len(prompting.split_names(prompt, encoder.vectors)) == 1
         for encoder in encoders
         for prompt in (request.prompt, request.negative_prompt)
     )

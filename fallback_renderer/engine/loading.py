@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from fallback_renderer.engine.memory import is_out_of_memory
 from fallback_renderer.engine.pipelines import class_name
 from fallback_renderer.engine.safety import Checker
 from fallback_renderer.request import Task
+from fallback_renderer.settings import INDEX
 
-_INDEX = "model_index.json"
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +31,8 @@ class Model:
     """A loaded checkpoint: its pipeline for text, and the scheduler that came with it.
 
     The safety checker is taken out of the pipeline, which would blacken what it flags. `offloaded`
-    says that the parts of the pipeline take turns on the device.
+    says that the parts of the pipeline take turns on the device, `compiled` that nothing can be
+    done to the blocks of what draws any more.
     """
 
     pipe: Any
@@ -37,6 +40,7 @@ class Model:
     checker: Checker | None
     size_bytes: int
     offloaded: bool
+    compiled: bool
 
 
 def locate(checkpoint: Checkpoint) -> Path:
@@ -46,8 +50,8 @@ def locate(checkpoint: Checkpoint) -> Path:
     """
     if checkpoint.path is not None:
         folder = Path(checkpoint.path)
-        if not (folder / _INDEX).is_file():
-            raise CheckpointError(f"there is no checkpoint in {folder}: it has no {_INDEX}")
+        if not (folder / INDEX).is_file():
+            raise CheckpointError(f"there is no checkpoint in {folder}: it has no {INDEX}")
         return folder
     try:
         return _fetch(checkpoint, local_files_only=True)
@@ -64,7 +68,7 @@ def weigh(folder: Path, checkpoint: Checkpoint, dtype: Any) -> int:
     """About how many bytes the weights in a folder will take, from the heads of their files."""
     numbers = 0
     for file in folder.glob("*/*.safetensors"):
-        variants = file.name.split(".")[1:-1]
+        variants = [_PART.sub("", part) for part in file.name.split(".")[1:-1]]
         if checkpoint.variant in variants if checkpoint.variant else not variants:
             with safe_open(file, framework="pt") as tensors:
                 shapes = (tensors.get_slice(name).get_shape() for name in tensors.keys())  # noqa: SIM118
@@ -86,7 +90,7 @@ def load(folder: Path, checkpoint: Checkpoint, device: Device, *, compiled: bool
     size_bytes = _size_bytes(pipe)
     offloaded = device.is_cuda and size_bytes > device.memory_bytes
     checker = _take_checker(pipe)
-    place(pipe, device, offloaded=offloaded, compiled=compiled)
+    place(pipe, device, offloaded=offloaded)
     if checker and not offloaded:
         checker.network.to(device.name)
     return Model(
@@ -95,10 +99,11 @@ def load(folder: Path, checkpoint: Checkpoint, device: Device, *, compiled: bool
         checker=checker,
         size_bytes=size_bytes,
         offloaded=offloaded,
+        compiled=compiled and device.is_cuda and compile_blocks(pipe),
     )
 
 
-def place(pipe: Any, device: Device, *, offloaded: bool, compiled: bool) -> None:
+def place(pipe: Any, device: Device, *, offloaded: bool) -> None:
     """Puts a pipeline onto its device, or makes its parts take turns there."""
     if device.is_cuda:
         for part in (pipe.vae, getattr(pipe, "unet", None)):
@@ -108,8 +113,18 @@ def place(pipe: Any, device: Device, *, offloaded: bool, compiled: bool) -> None
         pipe.enable_model_cpu_offload(device=device.name)
     else:
         pipe.to(device.name)
-    if compiled and device.is_cuda:
-        (getattr(pipe, "unet", None) or pipe.transformer).compile_repeated_blocks(fullgraph=True)
+
+
+def compile_blocks(pipe: Any) -> bool:
+    """Has the blocks that what draws repeats compiled when they are first used.
+
+    False, and nothing is done, where it repeats none that diffusers could name.
+    """
+    network = getattr(pipe, "unet", None) or pipe.transformer
+    if not network._repeated_blocks:
+        return False
+    network.compile_repeated_blocks(fullgraph=True)
+    return True
 
 
 def _fetch(checkpoint: Checkpoint, *, local_files_only: bool) -> Path:

@@ -114,7 +114,12 @@ class Pool:
         failures: list[Failed] = []
         while len(failures) < _TRIES:
             child = await self._ready_child()
-            answer = await child.draw(order, progress, self._render.draw_seconds)
+            answer = await child.draw(
+                order,
+                progress,
+                load_seconds=self._render.load_seconds,
+                draw_seconds=self._render.draw_seconds,
+            )
             if isinstance(answer, Finished):
                 self._losses = 0
                 return answer.drawn

@@ -82,20 +82,43 @@ class Child(asyncio.SubprocessProtocol):
         return child
 
     async def draw(
-        self, order: Order, progress: Callable[[int, int], None], seconds: float
+        self,
+        order: Order,
+        progress: Callable[[int, int], None],
+        *,
+        load_seconds: float,
+        draw_seconds: float,
     ) -> Finished | Failed:
-        """Draws for at most so many seconds; that the child is lost meanwhile is an answer, too.
+        """Loads and draws, each for so long at most; that the child is lost is an answer, too.
 
-        When this is canceled, the child is at rest before it is over, or no longer alive.
+        When this is canceled, the child is at rest before it is over, or no longer alive. Raises
+        ConfigError where none could draw it.
         """
+        loaded = False
+
+        def hear(step: int, steps: int) -> None:
+            nonlocal loaded
+            if not loaded:
+                loaded = True
+                limit.reschedule(asyncio.get_running_loop().time() + draw_seconds)
+            progress(step, steps)
+
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(load_seconds) as limit:
                 self._say(order)
-                return await self._answer(progress)
+                return await self._answer(hear)
+        except ConfigError:
+            raise
         except TimeoutError:
             await self._kill()
-            reason = f"it was not drawn within {seconds:g} seconds (render.draw_seconds)"
-            return Failed(kind=FailureKind.POISON, reason=reason)
+            if loaded:
+                reason = f"it was not drawn within {draw_seconds:g} seconds (render.draw_seconds)"
+                return Failed(kind=FailureKind.POISON, reason=reason)
+            reason = (
+                f"its checkpoint was not loaded within {load_seconds:g} seconds "
+                "(render.load_seconds)"
+            )
+            return Failed(kind=FailureKind.TROUBLE, reason=reason)
         except ChildLostError as error:
             await self._kill()
             return Failed(kind=FailureKind.POISON, reason=str(error), spent=True)
@@ -126,7 +149,7 @@ class Child(asyncio.SubprocessProtocol):
                 await self._answer(lambda step, steps: None)
         except BaseException as error:
             await self._kill()
-            if not isinstance(error, TimeoutError | ChildLostError):
+            if not isinstance(error, TimeoutError | ChildLostError | ConfigError):
                 raise
 
     async def _kill(self) -> None:
@@ -151,6 +174,8 @@ class Child(asyncio.SubprocessProtocol):
     async def _answer(self, progress: Callable[[int, int], None]) -> Finished | Failed:
         while isinstance(said := await self._hear(), Progress):
             progress(said.step, said.steps)
+        if isinstance(said, Unfit):
+            raise ConfigError(said.reason)
         if not isinstance(said, Finished | Failed):
             raise ChildLostError(_SENSELESS)
         return said

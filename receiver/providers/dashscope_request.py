@@ -67,9 +67,9 @@ def read_params(given: Mapping[str, Any], task: str | None = None) -> Generation
 def read_inputs(given: Mapping[str, Any]) -> tuple[InputObservation, ...]:
     """The pictures that a request, made flat, names; one role may have several."""
     return tuple(
-        InputObservation(role=role, url=url)
+        InputObservation(role=role, url=as_url(value))
         for role, value in _named(given)
-        if (url := as_url(value)) is not None
+        if as_text(value) is not None
     )
 
 

@@ -41,6 +41,10 @@ _INPUTS = (
 )
 
 
+# What clients write where they have none.
+_NO_PICTURE = frozenset({"", "none", "null", "no", "false"})
+
+
 def read_request(body: bytes) -> Mapping[str, Any]:
     """A request's fields; raises UnreadableError.
 
@@ -115,12 +119,12 @@ def read_params(
 
 
 def read_inputs(request: Mapping[str, Any]) -> tuple[InputObservation, ...]:
-    """The pictures that a request names by link; one sent as base64 text has no link to keep."""
+    """The pictures that a request names; one sent as base64 text has no link to keep."""
     return tuple(
-        InputObservation(role=role, url=url)
+        InputObservation(role=role, url=as_url(value))
         for role in _INPUTS
         for value in _as_values(request.get(role))
-        if (url := as_url(value)) is not None
+        if (as_text(value) or "").lower() not in _NO_PICTURE
     )
 
 

@@ -17,6 +17,7 @@ from archiver.body import Budget
 from archiver.capture import Capture
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.schema import migrate
+from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.inbox.sqlite import SqliteInbox
@@ -73,7 +74,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
-            beside = [tasks.create_task(it) for it in (_look_after(blobs), _index(catalog))]
+            beside = [tasks.create_task(it) for it in (_look_after(blobs, reader), _index(catalog))]
             await stop.wait()
             for task in beside:
                 task.cancel()
@@ -134,7 +135,7 @@ async def _index(catalog: Catalog) -> None:
             logger().info("indexed", generations=count)
 
 
-async def _look_after(blobs: BlobStore) -> None:
+async def _look_after(blobs: BlobStore, reader: CatalogReader) -> None:
     """Check and sweep at the start and once a day; fetches alone wait for an unusable bucket."""
     while True:
         try:
@@ -142,14 +143,15 @@ async def _look_after(blobs: BlobStore) -> None:
         except BucketError as error:
             logger().error("the bucket cannot be used", error=str(error))
         else:
-            await _sweep(blobs)
+            await _sweep(blobs, reader)
         await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def _sweep(blobs: BlobStore) -> None:
+async def _sweep(blobs: BlobStore, reader: CatalogReader) -> None:
     """Take away what crashes left; no put lasts as long as a day."""
     try:
         count = await blobs.sweep(begun_before=clock.now() - timedelta(seconds=SWEEP_SECONDS))
+        count += await sweep_uploads(blobs, reader)
     except BucketError as error:
         logger().warning("unfinished uploads could not be removed", error=str(error))
     else:

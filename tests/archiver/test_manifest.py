@@ -55,6 +55,7 @@ WRITTEN = {
     "state": "partial",
     "failure": {"class": "renderable", "code": "500", "message": "broken"},
     "moderated": False,
+    "canceled": False,
     "service": "flux-pro",
     "params": {"prompt": "灯塔", "width": 512},
     "track_id": "t1",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from archiver.errors import HoldfastError
+from archiver.errors import ConfigError, HoldfastError
 from fallback_renderer.notes import Note, unavailable
 from fallback_renderer.request import RenderRequest
 from fallback_renderer.settings import Engine as Settings
@@ -53,7 +53,9 @@ class Engine:
         if settings.device in _BIRTH_DEFECTS:
             _BIRTH_DEFECTS[settings.device]()
         libraries = os.environ["OMP_NUM_THREADS"]
-        self.device = f"{os.getpid()} with {settings.threads} threads, {libraries} for libraries"
+        self.device = (
+            f"{os.getpid()} with {settings.thread_count} threads, {libraries} for libraries"
+        )
         self.software = "grey squares 1.0"
 
     def draw(
@@ -68,6 +70,9 @@ class Engine:
         again = init_image is not None and init_image.exists()
         if init_image is not None:
             init_image.touch()
+        if request.prompt == "load for ever":
+            _hang()
+        step(0, request.steps)
         _ACTS.get(then if again else first, lambda: None)()
         for done in range(request.steps):
             if request.prompt == "slowly":
@@ -137,6 +142,7 @@ _ACTS: dict[str, Callable[[], object]] = {
     "babble": _babble,
     "print": _print,
     "have no weights": lambda: _raise(CheckpointError("no weights: fetch them")),
+    "want a certificate": lambda: _raise(ConfigError("render.credentials: it has expired")),
     "run out of memory": lambda: _raise(OutOfMemoryError("CUDA is out of memory")),
     "fail": lambda: _raise(KeyError("http://host/a?Signature=hush")),
 }

@@ -284,3 +284,17 @@ def test_pictures_are_signed_last(tmp_path: Path) -> None:
         assert reader.get_validation_state() == "Valid"
     with Image.open(io.BytesIO(png)) as image:
         assert json.loads(image.info["holdfast"])["generation_id"] == "302455"
+
+
+def test_by_default_each_processor_that_may_be_used_has_a_thread() -> None:
+    """Those of a container, which are fewer than the machine's."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        with child(Render()) as one:
+            ready = one.hear()
+    finally:
+        os.sched_setaffinity(0, mine)
+
+    assert isinstance(ready, Ready)
+    assert ready.device.endswith("with 1 threads, 1 for libraries")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -69,6 +70,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for line in (f"[{name}]", *(f"{key} = {json.dumps(it)}" for key, it in table.items()))
     ]
     (tmp_path / "holdfast.toml").write_text("\n".join(lines))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model_index.json").touch()
     return tmp_path
 
 
@@ -278,7 +281,7 @@ def test_a_prompt_of_ones_own_is_drawn_into_a_file(here: Path) -> None:
     drawn = stamped["parameters"]
     assert (drawn["prompt"], drawn["negative_prompt"], drawn["steps"]) == ("a fox", "a hen", 2)
     assert (drawn["guidance_scale"], drawn["scheduler"]["class_name"]) == (6.5, "DDIMScheduler")
-    assert {path.name for path in here.iterdir()} == {"holdfast.toml", "fox.png"}
+    assert {path.name for path in here.iterdir()} == {"holdfast.toml", "weights", "fox.png"}
 
 
 def test_a_prompt_without_a_file_is_named_after_its_seed(here: Path) -> None:
@@ -302,7 +305,7 @@ def test_a_prompt_is_planned_and_refused_like_any_request(here: Path) -> None:
     assert ", seed 0, clip skip 1, safety checker\n" in for_people
     assert empty["reason"] == "nobody has heard its prompt"
     assert failed["reason"] == "no weights: fetch them"
-    assert {path.name for path in here.iterdir()} == {"holdfast.toml"}
+    assert {path.name for path in here.iterdir()} == {"holdfast.toml", "weights"}
 
 
 USAGE = [
@@ -402,3 +405,16 @@ async def test_a_renderer_whose_token_is_not_taken_ends(here: Path) -> None:
     async with TestServer(app) as server, HttpDesk(str(server.make_url("/")), SECRET) as desk:
         with pytest.raises(ConfigError, match=r"\(a bearer token is needed\): let its config"):
             await work_for(desk, render, spool=here, stop=asyncio.Event())
+
+
+@pytest.mark.parametrize("words", [("doitong/fox",), ("--prompt", "a fox")])
+def test_without_the_weights_nothing_is_drawn_but_a_plan(
+    here: Path, words: tuple[str, ...]
+) -> None:
+    """The error names the setting; and what would be drawn can be seen on any machine."""
+    prepare(here, House.lose)
+    shutil.rmtree(here / "weights")
+    said("render", "--plan", *words)
+    done = typed("render", *words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: render.checkpoints.mine.path: there is no checkpoint in")

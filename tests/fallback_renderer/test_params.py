@@ -226,6 +226,12 @@ LORAS: list[tuple[str | None, str | None, dict[str, float], list[str]]] = [
     ("animie", "0.1,0.2", {"animie": 0.1}, ["ignored: lora_strengths: 2 for 1 LoRAs"]),
     ("animie,Animie", None, {"animie": 1.0}, ["ignored: loras: Animie is asked for twice"]),
     (None, "0.5", {}, ["ignored: lora_strengths: 1 for 0 LoRAs"]),
+    (
+        "animie," * 10_000,
+        "1," * 10_000,
+        {"animie": 1.0},
+        ["clamped: loras: 10000 are asked for", *["ignored: loras: animie is asked"] * 15],
+    ),
     ("none", None, {}, []),
 ]
 
@@ -364,6 +370,11 @@ def test_a_strength_leaves_a_step_to_draw(steps: int) -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompt": None}, "nobody has heard its prompt"),
     ({"prompt": "  "}, "nobody has heard its prompt"),
+    (
+        {"prompt": "(" * 100_001},
+        "its prompt has 100,001 characters, which nothing here draws",
+    ),
+    ({"loras": "x," * 60_000}, "its loras has 120,000 characters, which nothing here draws"),
     ({"task": "controlnet"}, "there is no pipeline here for controlnet"),
     ({"task": "video-generation"}, "there is no pipeline here for video-generation"),
     ({"task": "image-to-image"}, "its init_image is not in the archive"),

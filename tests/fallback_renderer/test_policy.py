@@ -60,6 +60,14 @@ CASES: dict[str, tuple[Generation, str | None]] = {
         hear(REQUEST, failed(RENDERABLE), hearing(GenerationState.CANCELED, slots=())),
         "canceled at the provider",
     ),
+    "canceled, and then some of it came": (
+        hear(
+            REQUEST,
+            hearing(GenerationState.CANCELED, slots=()),
+            hearing(GenerationState.PARTIAL, slots=(SlotObservation(index=0, failure=RENDERABLE),)),
+        ),
+        "canceled at the provider",
+    ),
     "no prompt": (hear(failed(RENDERABLE)), "nobody has heard its prompt"),
     "a blank prompt": (
         replace(LOST, params=GenerationParams(prompt=" \n")),

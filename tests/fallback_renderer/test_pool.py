@@ -488,3 +488,24 @@ def test_no_child_outlives_its_parent(tmp_path: Path, prompt: str) -> None:
         process.kill()
         # The child has the same stderr, so its end comes only when both are gone.
         process.communicate(timeout=60)
+
+
+async def test_loading_has_its_own_time_and_is_no_drawing(tmp_path: Path) -> None:
+    """A download that takes long proves nothing against the request that waits for it."""
+    async with pooled(load_seconds=0.5, draw_seconds=0.1) as pool:
+        await pool.start()
+        with pytest.raises(NotDrawnError, match=r"within 0\.5 seconds \(render\.load") as caught:
+            await draw(pool, tmp_path, "load for ever")
+
+        assert caught.value.kind is FailureKind.TROUBLE
+
+
+async def test_what_only_the_operator_can_mend_is_said_so(tmp_path: Path) -> None:
+    """As before the first drawing, and the child is at rest: whoever asks again is told again."""
+    async with pooled() as pool:
+        before = await draw(pool, tmp_path)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="it has expired"):
+                await draw(pool, tmp_path, "want a certificate")
+
+        assert pid_of(await draw(pool, tmp_path)) == pid_of(before)

@@ -83,6 +83,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 class TestOverHttp(DeskContract):
     """Pictures go through the archive, for its bucket is a folder."""
 
+    told_instead = "is not to be drawn, or is being drawn"
+
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
@@ -224,6 +226,8 @@ OWN_REFUSALS = [
     ("complete", {"content": 409, "complete": 409}, LeaseLostError),
     ("complete", {"complete": 422}, FetchError),
     ("complete", {"content": 413}, FetchError),
+    ("complete", {"complete": 400}, FetchError),
+    ("fail", {"fail": 400}, FetchError),
     ("picture", {KEY.rpartition("/")[2]: 404}, NotOfferedError),
     ("claim", {"claim": 404}, CatalogUnavailableError),
     ("claim", {"claim": {"Location": "/login"}}, CatalogUnavailableError),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ from fallback_renderer import role
 from fallback_renderer.drawing import Ended, Studio
 from fallback_renderer.messages import Drawn, FailureKind
 from fallback_renderer.notes import ignored
-from fallback_renderer.pool import NotDrawnError
-from fallback_renderer.role import Renderer
+from fallback_renderer.pool import NotDrawnError, Pool
+from fallback_renderer.role import Renderer, work_for
+from fallback_renderer.settings import Engine, Render
 from tests.fallback_renderer.requests import INIT, TABLE
 
 PNG = b"\x89PNG, as good as drawn"
@@ -74,6 +76,7 @@ def commission(
         slots=(*given, *(Slot(index=it) for it in range(index + 1))),
     )
     return Commission(
+        target="all of it",
         job_id=number,
         fence=3,
         lease_seconds=LEASE_SECONDS,
@@ -291,7 +294,7 @@ REFUSED = {
         "moderation, never drawn",
     ),
     "canceled": (
-        lambda it: replace(it, generation=replace(it.generation, state=GenerationState.CANCELED)),
+        lambda it: replace(it, generation=replace(it.generation, canceled=True)),
         "canceled at the provider",
     ),
     "no checkpoint": (
@@ -455,3 +458,27 @@ async def test_what_only_the_operator_can_mend_ends_the_renderer(
 
     assert work.desk.ends == [(1, Verdict.RELEASED, str(caught.value))]
     assert list(work.spool.iterdir()) == []
+
+
+async def test_told_to_stop_it_waits_for_no_child(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose libraries take for ever to load is ended, and nothing has been claimed for it."""
+    squares = "tests.fallback_renderer.faulty_engine"
+    monkeypatch.setattr(role, "Pool", partial(Pool, engine=squares))
+    never_ready = Render(engine=Engine(device="cuda:5"))
+    working = asyncio.create_task(
+        work_for(work.desk, never_ready, spool=work.spool, stop=work.stop)
+    )
+    while not _children():
+        await asyncio.sleep(0.01)
+    work.stop.set()
+    await asyncio.wait_for(working, PATIENCE_SECONDS)
+
+    assert _children() == []
+    assert work.desk.claims == []
+
+
+def _children() -> list[str]:
+    files = Path("/proc/self/task").glob("*/children")
+    return [pid for file in files for pid in file.read_text().split()]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from archiver.errors import ConfigError
-from fallback_renderer.settings import Configuration, Render, from_settings
+from fallback_renderer.settings import Configuration, Render, from_settings, require_weights
 from receiver.config import from_tree
 from receiver.roles.process import Orders
 from tests.fallback_renderer.requests import COMMIT
@@ -129,3 +129,26 @@ def test_a_renderer_reads_its_part_of_the_whole_configuration() -> None:
         "http://127.0.0.1:9",
         "eu",
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "missing"),
+    [
+        ({}, "path: there is no checkpoint in /"),
+        ({"path": "weights", "loras": {"fog": "fog.safetensors"}}, "loras.fog: there is no /"),
+        ({"path": "weights", "vaes": {"soft": "soft"}}, "vaes.soft: there is no /"),
+    ],
+)
+def test_who_draws_must_have_the_weights(
+    table: dict[str, Any], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is claimed; who only plans need not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model_index.json").touch()
+    bare = {"loras": {}, "embeddings": {}, "vaes": {}, "path": "elsewhere"}
+    render = from_settings(with_checkpoint(**{**bare, **table}))
+
+    with pytest.raises(ConfigError, match=rf"^render\.checkpoints\.mine\.{re.escape(missing)}"):
+        require_weights(render)
+    require_weights(from_settings(with_checkpoint(**{**bare, "path": "weights"})))

@@ -177,3 +177,30 @@ def test_a_listener_that_others_can_reach_needs_tokens(host: str) -> None:
 def test_a_listener_on_loopback_needs_none(host: str) -> None:
     """Nobody else can reach it."""
     guard(host, {})
+
+
+PAGES = {
+    "another's page": (b"Origin", b"https://evil.example"),
+    "one of another port": (b"Origin", b"http://127.0.0.1:9"),
+    "one of nobody's": (b"Origin", b"null"),
+    "what a browser says of it": (b"Sec-Fetch-Site", b"cross-site"),
+    "a neighbour's": (b"Sec-Fetch-Site", b"same-site"),
+}
+
+
+@pytest.mark.parametrize("header", PAGES.values(), ids=PAGES)
+@pytest.mark.parametrize("way", [WORK, SEND, WRITE])
+async def test_pages_of_others_change_nothing(
+    unguarded: Role, way: tuple[str, str], header: tuple[bytes, bytes]
+) -> None:
+    """A browser sends them from the operator's own machine, without asking first."""
+    assert (await asked(unguarded, way, header)).status == 403
+    assert unguarded.stored() == []
+
+
+async def test_our_own_pages_may(unguarded: Role) -> None:
+    """And a link from elsewhere may lead here, for it changes nothing."""
+    host = b"127.0.0.1:%d" % unguarded.port
+    ours = (b"Origin", b"http://" + host), (b"Sec-Fetch-Site", b"same-origin")
+    assert (await asked(unguarded, WORK, *ours, host=host)).status == 204
+    assert (await asked(unguarded, READ, (b"Sec-Fetch-Site", b"cross-site"))).status == 200

@@ -18,8 +18,15 @@ from yarl import URL
 
 from archiver.blobs.s3 import S3Blobs
 from archiver.desk import Commission, wire
+from archiver.desk.uploads import sweep
 from archiver.keys import blob_key
-from archiver.models import GenerationState, InputObservation, SlotObservation
+from archiver.models import (
+    GenerationParams,
+    GenerationState,
+    InputObservation,
+    SlotObservation,
+)
+from archiver.web import jobs
 from archiver.web.answers import problems
 from archiver.web.jobs import JobsApi
 from archiver.work import JobKind
@@ -106,7 +113,7 @@ async def test_a_picture_comes_through_the_archive(house: House, client: Client)
     renderer = await claimed(client)
     assert await renderer.post("heartbeat") == (200, {"wanted": True})
     assert await renderer.post("upload", **offer(png())) == (204, None)
-    assert await renderer.send(png()) == (200, offer(png()))
+    assert await renderer.send(png()) == (204, None)
     assert (await house.slot(number)).assets == ()
     for _ in range(2):
         assert await renderer.complete(png()) == (204, None)
@@ -116,10 +123,13 @@ async def test_a_picture_comes_through_the_archive(house: House, client: Client)
 
 
 async def test_nothing_to_draw_is_no_content(house: House, client: Client) -> None:
-    """204, and whoever asks by hand is told why: 409."""
+    """204; and whoever asks by hand is refused without the words of others: 409."""
     assert await post(client, CLAIM, {"kind": "render", "worker": "one"}) == (204, None)
     status, problem = await post(client, CLAIM, {"worker": "one", "number": 7})
-    assert (status, problem["detail"]) == (409, "no slot has the archive number 7")
+    assert (status, problem["detail"]) == (
+        409,
+        "that slot is not to be drawn, or is being drawn",
+    )
 
 
 async def test_a_verdict_is_told(house: House, client: Client) -> None:
@@ -258,7 +268,7 @@ async def test_a_picture_too_large_is_refused(
 
     assert (await renderer.send(png() + b"x" if declared else chunks()))[0] == 413
     assert [key async for key in house.blobs.list("")] == []
-    assert (await renderer.send(png()))[0] == 200
+    assert (await renderer.send(png()))[0] == 204
 
 
 async def test_a_picture_too_large_is_refused_unread(house: House, client: Client) -> None:
@@ -280,10 +290,134 @@ async def test_a_picture_too_large_is_refused_unread(house: House, client: Clien
 
 @pytest.mark.parametrize("body", [b"", JPEG, png()[:-4], b"GIF89a"], ids=range(4))
 async def test_what_is_no_whole_png_is_not_taken(house: House, client: Client, body: bytes) -> None:
-    """422, and nothing of it stays."""
+    """422 as soon as it is said to be one, and nothing of it stays."""
     await house.lose()
-    assert (await (await claimed(client)).send(body))[0] == 422
+    renderer = await claimed(client)
+    assert await renderer.send(body) == (204, None)
+    assert (await renderer.complete(body))[0] == 422
     assert [key async for key in house.blobs.list("")] == []
+
+
+async def test_of_all_that_a_lease_brings_one_picture_stays(house: House, client: Client) -> None:
+    """And none where it ends without."""
+    await house.lose()
+    renderer = await claimed(client)
+    for number in range(3):
+        await renderer.send(png(number))
+    assert [key async for key in house.blobs.list("")] == [f"uploads/1-{renderer.fence}"]
+    assert (await renderer.complete(png(0)))[0] == 422
+    await renderer.send(png(0))
+    assert await renderer.post("fail", verdict="released", reason="") == (204, None)
+    assert [key async for key in house.blobs.list("")] == []
+
+
+async def test_a_lie_about_the_size_harms_nobody(house: House, client: Client) -> None:
+    """What another slot has, or is about to have, under the same digest stays where it is."""
+    await house.lose("one")
+    await house.lose("two")
+    honest, liar = await claimed(client), await claimed(client)
+    await honest.send(png())
+    await honest.complete(png())
+    kept = {key async for key in house.blobs.list("")}
+    await liar.send(png())
+    assert (await liar.complete(png(), size_bytes=1))[0] == 422
+    assert kept == {key async for key in house.blobs.list("")}
+
+
+async def test_one_lease_brings_one_picture_at_a_time(house: House, client: Client) -> None:
+    """So that no number of connections takes the memory that all share."""
+    await house.lose()
+    renderer = await claimed(client)
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield png()[:9]
+        begun.set()
+        await goes_on.wait()
+        yield png()[9:]
+
+    first = asyncio.create_task(renderer.send(slow()))
+    await begun.wait()
+    while (await renderer.send(png()))[0] != 409:
+        pass
+    goes_on.set()
+    assert await first == (204, None)
+    assert (await renderer.complete(png()))[0] == 204
+
+
+async def test_a_picture_that_does_not_come_is_not_waited_for(
+    house: House, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is the memory kept that was reserved for it."""
+    monkeypatch.setattr(jobs, "_SILENCE_SECONDS", 0.1)
+    await house.lose()
+    renderer = await claimed(client)
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield png()[:9]
+        await asyncio.Event().wait()
+
+    status, problem = await renderer.send(begun())
+    assert (status, problem["detail"]) == (422, "the picture came too slowly")
+
+
+async def test_what_dead_leases_left_is_swept_away(house: House, client: Client) -> None:
+    """What a living one has put aside is not."""
+    await house.lose("one")
+    dead = await claimed(client)
+    await dead.send(png(1))
+    house.clock.advance(seconds=3600)
+    living = await claimed(client)
+    await living.send(png(2))
+    assert await sweep(house.blobs, house.reader) == 1
+    assert [key async for key in house.blobs.list("")] == [f"uploads/1-{living.fence}"]
+    assert (await living.complete(png(2)))[0] == 204
+
+
+async def test_what_a_renderer_says_is_cut_and_holds_no_secret(
+    house: House, client: Client
+) -> None:
+    """It stands wherever the picture is spoken of."""
+    number = await house.lose()
+    renderer = await claimed(client)
+    await renderer.send(png())
+    told = {**RENDERING, "device": "x" * 9999, "notes": ["https://u:pw@host/a?sig=hush"] * 999}
+    assert (await renderer.complete(png(), rendering=told))[0] == 204
+    [asset] = (await house.slot(number)).assets
+    assert asset.rendering is not None
+    assert (len(asset.rendering.device), len(asset.rendering.notes)) == (500, 100)
+    assert not [note for note in asset.rendering.notes if "hush" in note or "pw" in note]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"negative_prompt": "a hen"}, {"task": "video"}, {"model": "zzz", "steps": 9}],
+    ids=str,
+)
+async def test_what_was_asked_otherwise_meanwhile_is_not_taken(
+    house: House, client: Client, more: dict[str, Any]
+) -> None:
+    """The renderer is told to stop, and whoever is next draws what is asked now."""
+    number = await house.lose()
+    renderer = await claimed(client)
+    await house.hear(state=GenerationState.RUNNING, params=GenerationParams(**more))
+    assert await renderer.post("heartbeat") == (200, {"wanted": False})
+    await renderer.send(png())
+    assert (await renderer.complete(png()))[0] == 409
+    assert (await house.slot(number)).assets == ()
+    await renderer.post("fail", verdict="released", reason="")
+    asked = (await house.claim()).generation.params
+    assert {name: getattr(asked, name) for name in more} == more
+
+
+async def test_what_is_trouble_again_and_again_is_refused(house: House, client: Client) -> None:
+    """Ten drawings are enough; a person or a renderer that starts anew may try again."""
+    number = await house.lose()
+    for _ in range(10):
+        renderer = await claimed(client)
+        await renderer.post("fail", verdict="retry", reason="no memory")
+        house.clock.advance(seconds=3600)
+    assert await house.stands(number) == "held: not drawn: tried 10 times; no memory"
 
 
 async def test_what_has_not_come_cannot_be_completed(house: House, client: Client) -> None:
@@ -364,7 +498,7 @@ async def put(upload: Any, body: bytes) -> int:
 
 
 async def test_a_picture_goes_straight_into_the_bucket(far: House) -> None:
-    """The archive never has its bytes in hand but to read them back; a second way in is closed."""
+    """Aside, from where the archive takes it; a second way in is closed."""
     number = await far.lose()
     async with speaking(far) as client:
         renderer = await claimed(client)
@@ -400,7 +534,7 @@ async def test_what_is_not_what_was_offered_is_taken_away(
         assert (await renderer.complete(offered))[0] == 422
         assert [key async for key in far.blobs.list("")] == []
         assert (await far.slot(number)).assets == ()
-        assert (await renderer.send(png()))[0] == 200
+        assert (await renderer.send(png()))[0] == 204
         assert (await renderer.complete(png()))[0] == 204
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
+
 import diffusers
 import pytest
 import tomesd
 import torch
+from safetensors.torch import load_file, save_file
 
 from fallback_renderer.engine import adapters
+from fallback_renderer.engine.devices import choose
+from fallback_renderer.engine.loading import load
 from fallback_renderer.engine.quiet import hushed
+from fallback_renderer.request import Lora
+from fallback_renderer.settings import Engine as Settings
 from tests.fallback_renderer import bare
 
 TOLD = {
@@ -179,3 +187,29 @@ def test_where_tokens_cannot_be_merged_that_is_noted(small, engine, monkeypatch)
         "unavailable: tomesd: it is not installed here: no tokens are merged"
     ]
     assert picture.png == engine.draw(small("sd15")).png
+
+
+@pytest.mark.parametrize("model", ["sd15", "flux"])
+def test_a_lora_of_zeros_is_noted(model, ask, engine, zoo, tmp_path) -> None:
+    """It would be taken for one that was honoured."""
+    tensors = load_file(zoo / "loras" / f"{model}_a.safetensors")
+    zeros = {name: it * (0 if "lora_B" in name else 1) for name, it in tensors.items()}
+    save_file(zeros, tmp_path / "zeros.safetensors")
+    plain = ask(model)
+    lora = Lora(name="zeros", path=str(tmp_path / "zeros.safetensors"), strength=1.0)
+
+    picture = engine.draw(replace(plain, loras=(lora,)))
+
+    assert picture.png == engine.draw(plain).png
+    (note,) = notes_of(picture)
+    assert note == "ignored: loras: zeros changes nothing: it is all zeros"
+
+
+def test_on_compiled_blocks_no_tokens_are_merged(ask, zoo) -> None:
+    """It is said, and the picture drawn without."""
+    request = ask("sd15", tomesd=True)
+    model = load(zoo / "sd15", request.checkpoint, choose(Settings(device="cpu", threads=1)))
+    with ExitStack() as stack:
+        (note,) = adapters.put_on(replace(model, compiled=True), request, stack)
+
+    assert str(note).startswith("unavailable: tomesd: ")

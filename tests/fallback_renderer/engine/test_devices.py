@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from archiver.errors import ConfigError
 from fallback_renderer.checkpoints import Checkpoint, Family
 from fallback_renderer.engine.devices import Device, choose
 from fallback_renderer.settings import Engine
@@ -65,3 +66,13 @@ def test_a_gpu_draws_in_half_the_bits(name, dtype, expected) -> None:
     checkpoint = Checkpoint(family=Family.SD15, path="/x", default=True, dtype=dtype)
 
     assert device.dtype_for(checkpoint) is expected
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:97", "mps"])
+def test_a_device_that_is_not_here_is_the_operator_s_to_mend(device, monkeypatch) -> None:
+    """Before anything is loaded for it, and with the setting's name."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    with pytest.raises(ConfigError, match=rf"^render\.engine\.device: .* no {device} on"):
+        choose(Engine(device=device))

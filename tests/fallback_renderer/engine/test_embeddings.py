@@ -87,3 +87,15 @@ def test_a_word_within_emphasis_is_found(ask, engine) -> None:
     bare_word = engine.draw(ask(prompt="a cat, (three:1.4)"))
 
     assert len({weighed.png, plain.png, bare_word.png}) == 3
+
+
+def test_within_another_word_it_is_no_word(ask, engine) -> None:
+    """`one` says nothing in stone, and is noted as in neither prompt."""
+    plain = ask(prompt="a stone cat")
+    request = ask(prompt="a stone cat", embeddings="one")
+
+    assert engine.draw(request).png == engine.draw(plain).png
+    assert [note.name for note in request.notes] == ["embeddings"]
+    together = ask(prompt="a stone cat, one", embeddings="one")
+    assert together.notes == ()
+    assert engine.draw(together).png != engine.draw(ask(prompt="a stone cat, one")).png

@@ -16,7 +16,7 @@ from fallback_renderer.checkpoints import Checkpoint, Family
 from fallback_renderer.engine import CheckpointError
 from fallback_renderer.engine.devices import Device
 from fallback_renderer.engine.drawing import draw
-from fallback_renderer.engine.loading import load, locate, place, weigh
+from fallback_renderer.engine.loading import compile_blocks, load, locate, place, weigh
 from fallback_renderer.engine.quiet import hushed
 from tests.fallback_renderer.requests import COMMIT
 from tests.fallback_renderer.zoo import FAMILIES
@@ -65,6 +65,27 @@ def test_a_variant_is_loaded_and_weighed_alone(zoo, tmp_path) -> None:
     assert weigh(tmp_path / "both", checkpoint, torch.float32) == weigh(
         zoo / "sd15", at(zoo / "sd15"), torch.float32
     )
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_several_files_weigh_as_much(variant, zoo, tmp_path) -> None:
+    """Whether they are all there is, or a variant beside the others."""
+    pipe, folder = opened(at(zoo / "sd15")).pipe, tmp_path / "split"
+    pipe.save_pretrained(folder, variant=variant, max_shard_size="500KB")
+    assert [*folder.glob("unet/*-00001-of-*")]
+
+    assert weigh(folder, at(folder, variant=variant), torch.float32) == weigh(
+        zoo / "sd15", at(zoo / "sd15"), torch.float32
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "compiles"),
+    [("sd15", True), ("sd21", True), ("sdxl", True), ("flux", True), ("sd3", False)],
+)
+def test_what_repeats_no_blocks_is_not_compiled(model, compiles, zoo) -> None:
+    """Nor refused for that; whatever is compiled is only when it is first used."""
+    assert compile_blocks(opened(at(zoo / model, family=model)).pipe) is compiles
 
 
 @pytest.mark.parametrize(
@@ -177,7 +198,7 @@ def test_parts_that_take_turns_draw_the_same(asked, ask, engine, zoo) -> None:
     Without LoRAs, for diffusers puts parts in turn again after them on a GPU only.
     """
     model = opened(at(zoo / "clean"))
-    place(model.pipe, CPU, offloaded=True, compiled=False)
+    place(model.pipe, CPU, offloaded=True)
     model = dataclasses.replace(model, offloaded=True)
     request = ask("clean", **asked)
 

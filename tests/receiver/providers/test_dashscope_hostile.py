@@ -87,7 +87,7 @@ def assert_fit(observation: Observation) -> None:
     repr(observation).encode()
     assert [slot.index for slot in observation.slots] == list(range(len(observation.slots)))
     links = [slot.url for slot in observation.slots if slot.url is not None]
-    links += [seen.url for seen in observation.inputs]
+    links += [seen.url for seen in observation.inputs if seen.url]
     assert all(link.lower().startswith(("http://", "https://")) for link in links)
     failures = (observation.failure, *(slot.failure for slot in observation.slots))
     for failure in failures:

@@ -128,7 +128,10 @@ INPUTS: dict[str, tuple[dict[str, Any], list[InputObservation]]] = {
     ),
     "no links": (
         {"image_url": "oss://dashscope-instant/a.png", "mask_image_url": "data:image/png;base64,A"},
-        [],
+        [
+            InputObservation(role="image_url", url=None),
+            InputObservation(role="mask_image_url", url=None),
+        ],
     ),
     "no pictures": ({"prompt": URL, "audio_url": "https://a/a.wav", "ref_strength": 0.5}, []),
 }

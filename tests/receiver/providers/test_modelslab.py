@@ -285,17 +285,20 @@ class TestRequests:
         assert submitted(answer, request).params.seed == 0
 
     def test_inputs(self) -> None:
-        """Pictures named by link; base64 text is none, and a list is several."""
+        """Pictures named, by link or not, and a list is several; `no` is a word for none."""
         request = {
             "init_image": [URL, SECOND],
             "mask_image": URL,
             "control_image": "iVBORw0KGgo",
+            "face_image": "No",
+            "reference_image": "",
             "webhook": "https://example.org/",
         }
         expected = (
             InputObservation(role="init_image", url=URL),
             InputObservation(role="init_image", url=SECOND),
             InputObservation(role="mask_image", url=URL),
+            InputObservation(role="control_image", url=None),
         )
 
         assert remembered(request).inputs == expected
