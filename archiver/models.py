@@ -164,10 +164,7 @@ class SlotObservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputObservation:
-    """A picture that a request names: `role` is `init_image`, `mask_image` and the like.
-
-    `url` is None where it was not sent as a link, but as text or by a name of the provider's own.
-    """
+    """A picture that a request names, as its `init_image`, say; `url` is None if not by a link."""
 
     role: str
     url: str | None

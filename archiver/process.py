@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from types import ModuleType
@@ -107,3 +108,8 @@ def _say_ready() -> None:
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
     log.logger().info("ready")
+
+
+def worker_name() -> str:
+    """Who holds the leases of this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -6,9 +6,7 @@ It is the same work beside the archive and far away from it; only the desk diffe
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +24,7 @@ from archiver.errors import (
 )
 from archiver.log import Outage, logger
 from archiver.models import Fault
+from archiver.process import worker_name
 from fallback_renderer.drawing import Ended, Studio, png_in
 from fallback_renderer.pool import Pool
 from fallback_renderer.settings import Render, require_weights
@@ -58,7 +57,7 @@ async def work_for(
         child = await _unless_told(pool.start(), stop)
         if child is None:
             return
-        logger().info("drawing", device=child.device, software=child.software)
+        logger().info("ready to draw", device=child.device, software=child.software)
         ready()
         renderer = Renderer(
             Studio(desk=desk, pool=pool, checkpoints=render.table),
@@ -81,11 +80,6 @@ async def _unless_told(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T |
         told.cancel()
         doing.cancel()
         await asyncio.gather(doing, return_exceptions=True)
-
-
-def worker_name() -> str:
-    """Who holds the leases of this process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Renderer:

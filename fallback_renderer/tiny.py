@@ -116,4 +116,6 @@ def unet(**settings: Any) -> diffusers.UNet2DConditionModel:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m fallback_renderer.tiny FOLDER")
     build(Path(sys.argv[1]))

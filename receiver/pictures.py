@@ -18,8 +18,9 @@ from aiohttp import web
 from archiver.blobs import BlobStore
 from archiver.catalog import CatalogReader
 from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.lifecycle import withheld
 from archiver.log import Outage
-from archiver.models import Asset, Generation, Origin, Slot, SlotState
+from archiver.models import Asset, Generation, Slot, SlotState
 from archiver.search import find
 
 PREFIX = "/gateway/pictures/"
@@ -62,11 +63,9 @@ class PictureLinks:
 
 
 def servable(generation: Generation, slot: Slot) -> Asset | None:
-    """What of a slot may be handed out: nothing held, and nothing drawn where moderation spoke."""
-    asset = slot.leading_asset
-    if asset is None or slot.state is SlotState.HELD:
-        return None
-    return None if generation.moderated and asset.origin is Origin.FALLBACK else asset
+    """What of a slot may be handed out: nothing held, nor what we drew and no longer show."""
+    kept_back = slot.state is SlotState.HELD or withheld(generation, slot) is not None
+    return None if kept_back else slot.leading_asset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

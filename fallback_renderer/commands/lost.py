@@ -13,12 +13,12 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.desk import Desk
 from archiver.errors import ConfigError, NotOfferedError
 from archiver.models import Generation, Slot
-from archiver.process import stop_on_signals
+from archiver.process import stop_on_signals, worker_name
 from fallback_renderer.beside import desk_beside
 from fallback_renderer.commands.output import Bar, Told, told_plan
 from fallback_renderer.drawing import Studio, plan_slot
 from fallback_renderer.pool import Pool
-from fallback_renderer.role import Renderer, worker_name
+from fallback_renderer.role import Renderer
 from fallback_renderer.settings import Configuration, Render
 
 

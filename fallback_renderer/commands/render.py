@@ -49,9 +49,12 @@ def command(
     given up; but never what moderation has stopped.
     """
     if (target is None) == (prompt is None):
-        raise click.UsageError("say what to draw: a TARGET of the archive, or a --prompt")
+        raise click.UsageError("say what to draw: either a TARGET of the archive, or a --prompt")
     if target is not None and any(value is not None for value in (out, *params.values())):
-        raise click.UsageError("how TARGET is drawn, its own request says")
+        raise click.UsageError(
+            "a TARGET is drawn as its own request says, into the archive: leave the other options, "
+            "which go with --prompt"
+        )
     config = configuration(file)
     render = from_settings(config.render)
     if not plan:

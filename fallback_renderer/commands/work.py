@@ -64,6 +64,6 @@ def _token(file: Path) -> str:
         token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--token-file {file} cannot be read as text") from error
-    if not token:
-        raise ConfigError(f"--token-file {file} is empty")
+    if not token.isprintable() or not token:
+        raise ConfigError(f"--token-file {file} must hold the token, and nothing else")
     return token

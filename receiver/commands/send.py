@@ -30,7 +30,12 @@ class NotSentError(HoldfastError):
 @click.argument("url")
 @click.option("--id", "generation_id", help="The generation's id.  [default: a new one]")
 @click.option("--link", help="The result URL it names.")
-@click.option("--status", default="completed", show_default=True, help="The status it says.")
+@click.option(
+    "--status",
+    default="completed",
+    show_default=True,
+    help="The status it says: processing, completed, failed.",
+)
 @click.option("--body", type=click.File("rb"), help="Send this file's bytes instead.")
 @click.option(
     "--secret-file",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -25,6 +24,7 @@ from archiver.indexing import fill
 from archiver.ledger import keep
 from archiver.lifecycle import release_links
 from archiver.log import logger
+from archiver.process import worker_name
 from archiver.seal import Seal
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
@@ -65,7 +65,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         egress = await stack.enter_async_context(Egress(_policy(config)))
         benches = _benches(config, egress, blobs, reader, inboxes)
         benches[JobKind.POLL] = await _polls(config, reader, stack)
-        worker = Worker(catalog, benches, name=_worker_name(), now=clock.now)
+        worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
         await catalog.write(_release_holds)
         await catalog.write(_take_back_leases)
@@ -201,10 +201,6 @@ async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:
             logger().error("catalog unavailable", error=str(error))
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), BEAT_SECONDS)
-
-
-def _worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 if __name__ == "__main__":

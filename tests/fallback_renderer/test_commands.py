@@ -347,7 +347,7 @@ WRONG = {
     ),
     "an empty token": (
         ["work", "--server", "https://h", "--token-file", "empty.toml"],
-        "--token-file empty.toml is empty",
+        "--token-file empty.toml must hold the token, and nothing else",
     ),
     "a token in the clear": (
         ["work", "--server", "http://h", "--token-file", "token"],
@@ -412,7 +412,7 @@ def test_without_the_weights_nothing_is_drawn_but_a_plan(
     here: Path, words: tuple[str, ...]
 ) -> None:
     """The error names the setting; and what would be drawn can be seen on any machine."""
-    prepare(here, House.lose)
+    prepare(here, partial(House.lose, params=PARAMS))
     shutil.rmtree(here / "weights")
     said("render", "--plan", *words)
     done = typed("render", *words)

@@ -466,19 +466,20 @@ async def test_told_to_stop_it_waits_for_no_child(
     """One whose libraries take for ever to load is ended, and nothing has been claimed for it."""
     squares = "tests.fallback_renderer.faulty_engine"
     monkeypatch.setattr(role, "Pool", partial(Pool, engine=squares))
+    others = _children()
     never_ready = Render(engine=Engine(device="cuda:5"))
     working = asyncio.create_task(
         work_for(work.desk, never_ready, spool=work.spool, stop=work.stop)
     )
-    while not _children():
+    while _children() == others:
         await asyncio.sleep(0.01)
     work.stop.set()
     await asyncio.wait_for(working, PATIENCE_SECONDS)
 
-    assert _children() == []
+    assert _children() == others
     assert work.desk.claims == []
 
 
-def _children() -> list[str]:
+def _children() -> set[str]:
     files = Path("/proc/self/task").glob("*/children")
-    return [pid for file in files for pid in file.read_text().split()]
+    return {pid for file in files for pid in file.read_text().split()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,13 @@ async def test_what_is_drawn_elsewhere_comes_by_the_private_listener(role: Role)
         async with far.put(
             f"{job}/content?fence={commission['fence']}", data=BytesIO(body)
         ) as answer:
-            received = await answer.json()
-        completed = {"fence": commission["fence"], "rendering": asdict(DRAWN), **received}
+            assert answer.status == 204
+        completed = {
+            "fence": commission["fence"],
+            "rendering": asdict(DRAWN),
+            "sha256": sha256(body).hexdigest(),
+            "size_bytes": len(body),
+        }
         async with far.post(f"{job}/complete", json=completed) as answer:
             assert answer.status == 204
         number = kept.slots[0].number
