@@ -11,7 +11,6 @@ from typing import Any
 
 from archiver.cards import MAX_NUMBER, Card
 from archiver.catalog.rows import in_portions
-from archiver.facets import NUMBERS
 from archiver.models import GenerationState, Origin, SlotState
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
@@ -105,39 +104,31 @@ class Cards:
         return [key for (key,) in rows]
 
 
-_Converter = Callable[[Any], Any]
+_MOMENTS = ("created_at", "completed_at", "archived_at", "first_heard_at")
+_FLAGS = ("drawn", "flagged", "moderated")
 
-_INTO: Mapping[str, _Converter] = {
-    **dict.fromkeys(("created_at", "completed_at", "archived_at", "first_heard_at"), to_millis),
+# What stands in a column otherwise than on a card, and how it is written and read.
+_INTO: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_MOMENTS, to_millis),
+    **dict.fromkeys(_FLAGS, int),
     **dict.fromkeys(("generation_state", "state", "origin"), lambda value: value and value.value),
-    **dict.fromkeys(("drawn", "flagged", "moderated"), int),
     # A seed beyond is found by its token.
     "seed": lambda seed: seed if seed is not None and seed <= MAX_NUMBER else None,
 }
-_OUT_OF: Mapping[str, _Converter] = {
-    **dict.fromkeys(("created_at", "completed_at", "archived_at", "first_heard_at"), from_millis),
-    **dict.fromkeys(("drawn", "flagged", "moderated"), bool),
+_OUT_OF: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_MOMENTS, from_millis),
+    **dict.fromkeys(_FLAGS, bool),
     "generation_state": GenerationState,
     "state": SlotState,
     "origin": lambda value: Origin(value) if value else None,
 }
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_WRITERS = tuple((name, _INTO.get(name, _as_it_is)) for name in COLUMNS)
-_READERS = tuple((name, _OUT_OF.get(name, _as_it_is)) for name in COLUMNS)
-
-assert set(_OF_FEW_VALUES) <= set(NUMBERS)
-
-
 def _to_row(card: Card) -> list[Any]:
-    return [into(getattr(card, name)) for name, into in _WRITERS]
+    row = {name: getattr(card, name) for name in COLUMNS}
+    return [*(row | {name: into(row[name]) for name, into in _INTO.items()}).values()]
 
 
 def _card(row: Sequence[Any]) -> Card:
-    return Card(
-        **{name: out_of(value) for (name, out_of), value in zip(_READERS, row, strict=True)}
-    )
+    values = dict(zip(COLUMNS, row, strict=True))
+    return Card(**values | {name: out_of(values[name]) for name, out_of in _OUT_OF.items()})

@@ -7,18 +7,17 @@ asks again from where the last step ended.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isqrt
 from typing import Any, NamedTuple
 
-from archiver.catalog.rows import in_portions
 from archiver.query import And, Condition, Matches, Not, Or, Plan, Range, Sort
 from archiver.sqlite import Connection
 
 # The best matches are looked for among so many of the newest.
 MOST_RANKED = 2000
 
-# Above so many matches it is quicker to walk along the order and to ask of each row whether it is
-# one, below it to take all that match and to sort them.
-_MANY_MATCHES = 25_000
+# To ask of a row whether it matches costs about so many times what it does to sort it with others.
+_ASKING_TO_SORTING = 10
 
 _NEWEST, _OLDEST = (1 << 63) - 1, 0
 _FIRST_STEP, _LAST_STEP = 250, 4000
@@ -100,7 +99,8 @@ class Walks:
             values += beyond
         index = f"INDEXED BY {_INDEXES[plan.sort]}"
         if plan.match is not None:
-            few = self.count(plan, most=_MANY_MATCHES) < _MANY_MATCHES
+            many = self._many(limit)
+            few = self.count(plan, most=many) < many
             index = "NOT INDEXED" if few else index
             tests.append(
                 f"number IN ({_MATCHES})"
@@ -114,6 +114,14 @@ class Walks:
             [*values, limit],
         )
         return rows.fetchall()
+
+    def _many(self, limit: int) -> int:
+        """So many matches that it is quicker to walk along the order, asking each row on the way.
+
+        To come by enough of them takes the more rows the fewer they are; to sort them, the fewer.
+        """
+        (rows,) = self._connection.execute("SELECT ifnull(max(number), 0) FROM cards").fetchone()
+        return isqrt(_ASKING_TO_SORTING * limit * rows) + 1
 
     def _matches(self, plan: Plan, beyond: int | None, limit: int) -> list[int]:
         """Those numbers next in order that match, whatever else is asked of them."""
@@ -129,18 +137,20 @@ class Walks:
         return [number for (number,) in rows]
 
     def _of(self, plan: Plan, numbers: Sequence[int]) -> list[int]:
-        """Those of the numbers for which all conditions hold, in the same order."""
-        if not plan.conditions:
+        """Those of some neighbouring matches for which all conditions hold, in the same order."""
+        if not plan.conditions or not numbers:
             return list(numbers)
-        wanted: set[int] = set()
-        for some in in_portions(numbers):
-            tests = [_sql(condition, min(some), max(some)) for condition in plan.conditions]
-            rows = self._connection.execute(
-                f"SELECT number FROM cards WHERE number IN ({','.join('?' * len(some))})"
-                f" AND {' AND '.join(sql for sql, _ in tests)}",
-                [*some, *(value for _, operands in tests for value in operands)],
-            )
-            wanted.update(number for (number,) in rows)
+        low, high = min(numbers), max(numbers)
+        tests = [_sql(condition, low, high) for condition in plan.conditions]
+        if plan.match is None:
+            tests.append(("number BETWEEN ? AND ?", [low, high]))
+        else:
+            tests.append(_sql(Matches(expression=plan.match), low, high))
+        rows = self._connection.execute(
+            f"SELECT number FROM cards WHERE {' AND '.join(sql for sql, _ in tests)}",
+            [value for _, operands in tests for value in operands],
+        )
+        wanted = {number for (number,) in rows}
         return [number for number in numbers if number in wanted]
 
 
