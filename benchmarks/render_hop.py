@@ -93,23 +93,24 @@ class Engine:
 
 
 class Bench:
-    """A pool in a folder, and the requests that it is given."""
+    """A pool in a folder, and the request that it is given."""
 
-    def __init__(self, folder: Path, engine: str) -> None:
+    def __init__(self, folder: Path, engine: str, *, steps: int = 1) -> None:
         self.pool = Pool(Render(engine=Settings(device="cpu", threads=1)), engine=engine)
         self._folder = folder
-
-    async def draw(self, steps: int = 1, **options: Any) -> Drawn:
-        """One picture of the small checkpoint."""
-        table = {"tiny": {"family": "sd15", "default": True, "path": str(self._folder / "tiny")}}
+        table = {"tiny": {"family": "sd15", "default": True, "path": str(folder / "tiny")}}
         params = GenerationParams(
             task="text-to-image", prompt="a cat", width=SIDE, height=SIDE, steps=steps, seed=1
         )
         asked = Asked(provider="doitong", params=params)
         request = plan_render(asked, from_tree(table), random_seed=1)
         assert isinstance(request, RenderRequest)
+        self._request = request
+
+    async def draw(self, **options: Any) -> Drawn:
+        """One picture of the small checkpoint."""
         return await self.pool.draw(
-            request,
+            self._request,
             provider="doitong",
             generation_id="7",
             index=0,
@@ -147,10 +148,10 @@ async def steps_after_cancel(folder: Path) -> int:
 
 async def crash(folder: Path) -> float:
     """Seconds from the end of a child that was to draw until another has drawn it."""
-    bench = Bench(folder, ENGINE)
+    bench = Bench(folder, ENGINE, steps=4)
     await bench.draw()
     (child,) = _children()
-    drawing = asyncio.create_task(bench.draw(steps=4))
+    drawing = asyncio.create_task(bench.draw())
     await asyncio.sleep(0)  # it is ordered
     killed_at = time.perf_counter()
     os.kill(child, signal.SIGKILL)
