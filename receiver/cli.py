@@ -19,6 +19,7 @@ from receiver.settings import Config
 COMMANDS = {
     "adopt": "Take in what a provider lists and holdfast never heard of.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
+    "doctor": "Look whether the catalog is whole and its search index in step.",
     "reindex": "Fill the search index anew, should it ever be in doubt.",
     "render": "Draw again what a provider lost, or see what would be drawn for it.",
     "serve": "Run the service: receive webhooks, archive their results, answer the API.",

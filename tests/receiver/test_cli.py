@@ -382,8 +382,12 @@ def test_the_index_is_filled_anew_beside_the_service(archive: Archive) -> None:
     damaged.execute("UPDATE cards SET state='expected'")
     damaged.close()
     assert archive.json("search", "whale")["hits"] == []
+    ill = archive.run("doctor")
+    assert (ill.exit_code, ill.stdout.count("holdfast reindex mends it")) == (1, 2)
     done = archive.run("reindex")
     count = len(everything["hits"])  # of one slot each
     assert (done.exit_code, done.stdout) == (0, f"{count} generations are indexed anew\n")
     assert archive.json("search") == everything
     assert len(archive.json("search", "whale")["hits"]) == 1
+    well = archive.run("doctor")
+    assert (well.exit_code, well.stdout) == (0, "all is well\n")
