@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from archiver.cards import MAX_NUMBER, Card
@@ -22,19 +23,7 @@ _OF_FEW_VALUES = ("width", "height", "steps", "guidance_scale")
 # More than a plan makes use of.
 _MOST_VALUES = 500
 
-_PLACES = f"({','.join('?' * len(COLUMNS))})"
-_NAMES = ", ".join(COLUMNS)
-
-# One column's distinct values by seeking the next greater one in its index, again and again.
-_VALUES = """
-WITH RECURSIVE found (value) AS (
-    SELECT min({column}) FROM cards WHERE {column} IS NOT NULL
-    UNION ALL
-    SELECT (SELECT min({column}) FROM cards WHERE {column} > value) FROM found
-    WHERE value IS NOT NULL LIMIT ?
-)
-SELECT value FROM found WHERE value IS NOT NULL
-"""
+_PUT = f"REPLACE INTO cards ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
 
 
 class Cards:
@@ -45,10 +34,16 @@ class Cards:
 
     def put(self, cards: Sequence[Card]) -> None:
         """Writes some cards in place of those of the same numbers."""
-        for some in in_portions(cards):
-            values = [value for card in some for value in _to_row(card)]
-            places = ",".join([_PLACES] * len(some))
-            self._connection.execute(f"REPLACE INTO cards ({_NAMES}) VALUES {places}", values)
+        self._connection.executemany(_PUT, map(_to_row, cards))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO card_values (name, value) VALUES (?, ?)",
+            {
+                (column, value)
+                for card in cards
+                for column in _OF_FEW_VALUES
+                if (value := getattr(card, column)) is not None
+            },
+        )
 
     def load(self, numbers: Sequence[int]) -> dict[int, tuple[Card, str | None]]:
         """The cards of those archive numbers that have one, each with its prompt as it was told."""
@@ -66,10 +61,13 @@ class Cards:
         return found
 
     def values(self) -> Mapping[str, Sequence[float]]:
-        """Every value that there is of those columns that have few."""
+        """Every value that there is, or was, of those columns that have few."""
         found = {}
         for column in _OF_FEW_VALUES:
-            rows = self._connection.execute(_VALUES.format(column=column), [_MOST_VALUES + 1])
+            rows = self._connection.execute(
+                "SELECT value FROM card_values WHERE name = ? ORDER BY value LIMIT ?",
+                (column, _MOST_VALUES + 1),
+            )
             values = [value for (value,) in rows]
             if len(values) <= _MOST_VALUES:
                 found[column] = values
@@ -124,9 +122,15 @@ _OUT_OF: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+_read_all = attrgetter(*COLUMNS)
+_INTO_PLACES = tuple((COLUMNS.index(name), into) for name, into in _INTO.items())
+
+
 def _to_row(card: Card) -> list[Any]:
-    row = {name: getattr(card, name) for name in COLUMNS}
-    return [*(row | {name: into(row[name]) for name, into in _INTO.items()}).values()]
+    row = list(_read_all(card))
+    for place, into in _INTO_PLACES:
+        row[place] = into(row[place])
+    return row
 
 
 def _card(row: Sequence[Any]) -> Card:

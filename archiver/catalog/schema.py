@@ -245,16 +245,19 @@ _CARD_INDEXES = (
     "CREATE INDEX cards_by_size ON cards (ifnull(size_bytes, -1), number)",
     "CREATE INDEX cards_by_cost ON cards (ifnull(cost_micros, -1), number)",
     "CREATE INDEX cards_by_sha256 ON cards (sha256) WHERE sha256 IS NOT NULL",
-    *(
-        f"CREATE INDEX cards_by_{column} ON cards ({column}) WHERE {column} IS NOT NULL"
-        for column in ("width", "height", "steps", "guidance_scale")
-    ),
 )
+
+# Every value that some column of numbers has or had; never taken out.
+_CARD_VALUES = """
+CREATE TABLE card_values (
+    name TEXT NOT NULL, value ANY NOT NULL, PRIMARY KEY (name, value)
+) STRICT, WITHOUT ROWID
+"""
 
 
 @catalog(name="006_cards")
 def _cards(db: Database) -> None:
-    for statement in (_CARDS, *_CARD_INDEXES):
+    for statement in (_CARDS, *_CARD_INDEXES, _CARD_VALUES):
         db.execute(statement)
     # Facet tokens stand beside the text in one index, so that words and fields are one merge.
     db.table("texts").disable_fts()
