@@ -31,6 +31,7 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.render
 	$(BIN)/python -m benchmarks.render_hop
+	$(BIN)/python -m benchmarks.search --rows 200000
 	$(BIN)/python -m benchmarks.demo
 
 torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it
