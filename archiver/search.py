@@ -1,7 +1,8 @@
 """A query carried out: pages of cards, how many there are in all, and what they are like.
 
-A page goes on from a cursor and never skips or repeats a row, whatever comes in meanwhile. Where
-hardly any row fits, a page ends when its time is up, with what was found until then: it is
+A page goes on from a cursor and never skips or repeats a row, whatever comes in meanwhile; but by
+relevance it goes on by place, among the matches that are the newest by then. Where hardly any row
+fits, a page in order of time ends when its own time is up, with what was found until then: it is
 `partial`, and its cursor goes on from there.
 """
 
@@ -29,6 +30,7 @@ _MOST_SCANNED = 20_000
 
 # A number, or the value that is sorted by and the number of the last row.
 _CURSOR = re.compile(r"(?:(-1|\d{1,18})\.)?(\d{1,18})", re.ASCII)
+_NO_CURSOR = "cursor must be one that a page of this search gave"
 
 
 class CursorError(HoldfastError):
@@ -116,9 +118,6 @@ def find(tables: Tables, number: int) -> tuple[Generation, Slot] | None:
     if generation is None:
         return None
     return generation, next(slot for slot in generation.slots if slot.number == number)
-
-
-_NO_CURSOR = "cursor must be one that a page of this search gave"
 
 
 def _planned(tables: Tables, query: Query) -> Plan:

@@ -1,7 +1,8 @@
 """A plan's rows in SQL: walked in order of their numbers, by size, or by how well they match.
 
-However broad a question, each step here looks at a bounded number of rows; who wants more of them
-asks again from where the last step ended.
+However broad a question, a step in order of numbers looks at a bounded number of rows; who wants
+more of them asks again from where the last step ended. In order of size or cost there is no such
+bound: where hardly any row fits, all of them may have to be looked at.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Walks:
             beyond, size = matches[-1], min(size * 2, max(limit, _LAST_STEP))
 
     def count(self, plan: Plan, *, most: int) -> int:
-        """How many rows match, counted up to `most`; the plan has no conditions."""
+        """How many rows match, whatever its conditions are, counted up to `most`."""
         low, high = _bounds(plan, None)
         source = (
             "texts_fts WHERE texts_fts MATCH ? AND rowid" if plan.match else "cards WHERE number"

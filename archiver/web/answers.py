@@ -1,13 +1,15 @@
-"""What every route of the archive answers alike: JSON, and problems that say what is the matter."""
+"""What routes of the archive answer alike: JSON, bytes, and problems that say what is amiss."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from archiver.blobs import BlobStore
 from archiver.errors import BucketError, CatalogUnavailableError
 
 _encode = msgspec.json.Encoder().encode
@@ -16,6 +18,20 @@ _encode = msgspec.json.Encoder().encode
 def as_json(value: Any) -> web.Response:
     """A value as JSON."""
     return web.Response(body=_encode(value), content_type="application/json")
+
+
+async def streamed(
+    request: web.Request, blobs: BlobStore, key: str, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """An object's bytes, with these headers; raises BucketError before anything is sent."""
+    response = web.StreamResponse(headers=headers)
+    async with blobs.read(key) as chunks:
+        await response.prepare(request)
+        if request.method != "HEAD":  # aiohttp would write what it is given
+            async for chunk in chunks:
+                await response.write(chunk)
+    await response.write_eof()
+    return response
 
 
 def problem(status: int, detail: str, **more: object) -> web.Response:

@@ -15,7 +15,7 @@ from archiver.lifecycle import withheld
 from archiver.models import Generation, Slot
 from archiver.search import Hit, find
 from archiver.story import generation_story, hit_summary
-from archiver.web.answers import as_json, problem
+from archiver.web.answers import as_json, problem, streamed
 
 PRESIGNED_SECONDS = 300
 
@@ -91,14 +91,7 @@ class ArchiveApi:
             "ETag": f'"{asset.sha256.hex()}"',
             "Cache-Control": "private, max-age=31536000, immutable",
         }
-        response = web.StreamResponse(headers=headers)
-        async with self._blobs.read(asset.blob_key) as chunks:
-            await response.prepare(request)
-            if request.method != "HEAD":  # aiohttp would write what it is given
-                async for chunk in chunks:
-                    await response.write(chunk)
-        await response.write_eof()
-        return response
+        return await streamed(request, self._blobs, asset.blob_key, headers)
 
 
 def _why_absent(found: tuple[Generation, Slot] | None) -> str:

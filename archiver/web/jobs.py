@@ -15,7 +15,7 @@ from archiver.desk.catalog import CatalogDesk
 from archiver.desk.uploads import Uploads
 from archiver.errors import FetchError, LeaseLostError, NotOfferedError
 from archiver.models import Fault
-from archiver.web.answers import as_json, problem
+from archiver.web.answers import as_json, problem, streamed
 from archiver.web.api import PRESIGNED_SECONDS
 
 T = TypeVar("T")
@@ -114,14 +114,7 @@ class JobsApi:
         if url is not None:
             raise web.HTTPFound(url, headers={"Cache-Control": "no-store"})
         headers = {"Content-Type": asset.media_type, "Content-Length": str(asset.size_bytes)}
-        response = web.StreamResponse(headers=headers)
-        async with self._desk.store.blobs.read(key) as chunks:
-            await response.prepare(request)
-            if request.method != "HEAD":  # aiohttp would write what it is given
-                async for chunk in chunks:
-                    await response.write(chunk)
-        await response.write_eof()
-        return response
+        return await streamed(request, self._desk.store.blobs, key, headers)
 
     @contextmanager
     def _alone(self, commission: Commission) -> Iterator[None]:

@@ -36,9 +36,8 @@ class SearchApi:
 
     async def _page(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "50")
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 9):
-            return problem(400, f"limit must be a number from 1 to {MAX_LIMIT}")
-        if not 1 <= int(limit) <= MAX_LIMIT:
+        is_number = limit.isascii() and limit.isdigit() and len(limit) < 9
+        if not is_number or not 1 <= int(limit) <= MAX_LIMIT:
             return problem(400, f"limit must be a number from 1 to {MAX_LIMIT}")
 
         def page(tables: Tables, query: Query, late: Callable[[], bool]) -> dict[str, Any]:
