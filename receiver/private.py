@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from aiohttp import web
@@ -13,9 +13,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxWriter, Recorded
 from archiver.web.answers import problem, problems
-from archiver.web.api import ArchiveApi
-from archiver.web.jobs import JobsApi
-from archiver.web.searching import SearchApi
 from receiver.providers import PROVIDERS
 from receiver.readiness import Readiness
 from receiver.remembered import remembered
@@ -64,15 +61,13 @@ class Remembered:
 
 def private_app(
     *,
-    api: ArchiveApi,
-    search: SearchApi,
-    jobs: JobsApi,
+    archive: Iterable[web.RouteDef],
     remembered: Remembered,
     readiness: Readiness,
     guard: Middleware,
     metrics: Callable[[], bytes],
 ) -> web.Application:
-    """The application of the private listener."""
+    """The application of the private listener; `archive` is what the archive has to offer."""
 
     async def show_metrics(_request: web.Request) -> web.Response:
         body = await asyncio.to_thread(metrics)  # it counts whole tables
@@ -81,9 +76,7 @@ def private_app(
     app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[guard, problems])
     app.add_routes(
         [
-            *api.routes(),
-            *search.routes(),
-            *jobs.routes(),
+            *archive,
             *readiness.routes(),
             web.put("/api/v1/generations/{provider}/{id:[^/]+}", remembered.put),
             web.get("/metrics", show_metrics),

@@ -58,9 +58,11 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         # Where it stands, not where the configuration would have put it: it may be handed over.
         host = bound.getsockname()[0]
         app = private_app(
-            api=ArchiveApi(catalog, blobs, now=clock.now),
-            search=SearchApi(catalog, now=clock.now),
-            jobs=JobsApi(await _desk(config, catalog, blobs, stack)),
+            archive=[
+                *ArchiveApi(catalog, blobs, now=clock.now).routes(),
+                *SearchApi(catalog, now=clock.now).routes(),
+                *JobsApi(await _desk(config, catalog, blobs, stack)).routes(),
+            ],
             remembered=Remembered(inbox, now=clock.now),
             readiness=readiness,
             guard=guard(host, config.tokens),

@@ -30,9 +30,7 @@ from archiver.errors import (
     NotOfferedError,
 )
 from archiver.models import Fault, InputObservation, SlotObservation
-from archiver.web.api import ArchiveApi
 from archiver.web.jobs import JobsApi
-from archiver.web.searching import SearchApi
 from fallback_renderer.remote import HttpDesk
 from receiver.access import guard
 from receiver.private import MAX_REQUEST_BYTES, Remembered, private_app
@@ -61,9 +59,7 @@ async def served(
 
     async with open_house(folder, blobs) as house:
         app = private_app(
-            api=ArchiveApi(house.reader, house.blobs, now=house.clock),
-            search=SearchApi(house.reader, now=house.clock),
-            jobs=JobsApi(house.archive),
+            archive=JobsApi(house.archive).routes(),
             remembered=Remembered(None, now=house.clock),  # nobody remembers anything here
             readiness=Readiness(house.archive.claim, monotonic=clock.monotonic),
             guard=guard("192.0.2.1", TOKENS),
