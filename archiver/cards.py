@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+
+import msgspec
 
 from archiver.models import Asset, Generation, GenerationState, Origin, Slot, SlotState
 
@@ -14,8 +15,8 @@ MAX_NUMBER = 2**63 - 1
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
+# No dataclass: a page makes sixty of them and a change two, at a tenth of the cost.
+class Card(msgspec.Struct, frozen=True, kw_only=True):
     """One output slot, seen from outside; None is what nobody has said.
 
     Origin, type, bytes and digest are those of the leading asset. `width` and `height`, in pixels,

@@ -9,7 +9,7 @@ fits, a page in order of time ends when its own time is up, with what was found 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archiver.cards import Card
@@ -96,19 +96,27 @@ def count(tables: Tables, query: Query, *, late: Callable[[], bool] = lambda: Fa
         found = tables.walks.count(planned, most=MOST_COUNTED + 1)
         return Count(number=min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
     numbers, stopped_at = _walk(tables, planned, None, MOST_COUNTED + 1, late)
-    exact = stopped_at is None and len(numbers) <= MOST_COUNTED
-    return Count(number=min(len(numbers), MOST_COUNTED), exact=exact)
+    return _counted(numbers, stopped_at)
 
 
-def facets(
+def overview(
     tables: Tables, query: Query, *, late: Callable[[], bool] = lambda: False
-) -> Mapping[str, Mapping[str, int]]:
-    """How often each value of `FACETS` is met among the newest 1,000, the most frequent first."""
+) -> tuple[Count, Mapping[str, Mapping[str, int]]]:
+    """The count, and how often each value of `FACETS` is met among the newest 1,000.
+
+    The most frequent come first. One walk serves both where there is no counting without one.
+    """
     planned = _planned(tables, query)
-    numbers, _ = _walk(tables, planned, None, MOST_SAMPLED, late)
-    return {
-        column: dict(sorted(counts.items(), key=lambda it: (-it[1], it[0]))[:MOST_VALUES])
-        for column, counts in tables.cards.count_by(FACETS, numbers).items()
+    if planned.conditions:
+        numbers, stopped_at = _walk(tables, planned, None, MOST_COUNTED + 1, late)
+        found = _counted(numbers, stopped_at)
+    else:
+        numbers, _ = _walk(tables, planned, None, MOST_SAMPLED, late)
+        found = count(tables, query)
+    counts = tables.cards.count_by(FACETS, numbers[:MOST_SAMPLED])
+    return found, {
+        column: dict(sorted(values.items(), key=lambda it: (-it[1], it[0]))[:MOST_VALUES])
+        for column, values in counts.items()
     }
 
 
@@ -124,6 +132,11 @@ def _planned(tables: Tables, query: Query) -> Plan:
     planned = plan(query)
     # Only where a range is left over is it worth looking up which values there are.
     return plan(query, known=tables.cards.values()) if planned.conditions else planned
+
+
+def _counted(numbers: Sequence[int], stopped_at: int | None) -> Count:
+    exact = stopped_at is None and len(numbers) <= MOST_COUNTED
+    return Count(number=min(len(numbers), MOST_COUNTED), exact=exact)
 
 
 def _place(cursor: str | None) -> tuple[int | None, int | None]:

@@ -27,7 +27,7 @@ from archiver.catalog.texts import Words
 from archiver.facets import tokens_of
 from archiver.models import GenerationState, Origin, SlotState
 from archiver.query import parse
-from archiver.search import count, facets, search
+from archiver.search import overview, search
 from archiver.segment import segment
 from archiver.sqlite import open_reader, open_writer
 from benchmarks.harness import print_table
@@ -174,7 +174,7 @@ def measure(tables: Tables, queries: int) -> Iterator[tuple[str, list[float], li
         query = parse(kinds[kind](), now=NOW)
         for name, asked in ((kind, query), ("control", control)):
             page = timed(lambda asked=asked: search(tables, asked, limit=PAGE))
-            rest = timed(lambda asked=asked: (count(tables, asked), facets(tables, asked)))
+            rest = timed(lambda asked=asked: overview(tables, asked))
             pages[name].append(page)
             wholes[name].append(page + rest)
     everything = [time_ for kind in kinds for time_ in pages[kind]]

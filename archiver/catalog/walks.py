@@ -7,7 +7,7 @@ bound: where hardly any row fits, all of them may have to be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ _ASKING_TO_SORTING = 10
 _NEWEST, _OLDEST = (1 << 63) - 1, 0
 _FIRST_STEP, _LAST_STEP = 250, 4000
 _MATCHES = "SELECT rowid FROM texts_fts WHERE texts_fts MATCH ?"
+_OF_MATCHING = "BETWEEN (SELECT min(number) FROM matching) AND (SELECT max(number) FROM matching)"
 # Of prompt, neg, about and facets.
 _WEIGHTS = "1.0, 0.2, 0.5, 0.0"
 
@@ -51,11 +52,13 @@ class Walks:
         Of a plan without conditions the first step finds `limit` rows, if there are so many.
         """
         size = _FIRST_STEP if plan.conditions else limit
-        while matches := self._matches(plan, beyond, size):
-            yield Step(self._of(plan, matches), len(matches), matches[-1])
-            if len(matches) < size:
+        while True:
+            step = self._step(plan, beyond, size)
+            if step.looked_at:
+                yield step
+            if step.looked_at < size:
                 return
-            beyond, size = matches[-1], min(size * 2, max(limit, _LAST_STEP))
+            beyond, size = step.last, min(size * 2, max(limit, _LAST_STEP))
 
     def count(self, plan: Plan, *, most: int) -> int:
         """How many rows match, whatever its conditions are, counted up to `most`."""
@@ -73,28 +76,25 @@ class Walks:
         """The best matches among the newest, the best first."""
         assert plan.match is not None
         low, high = _bounds(plan, None)
+        tests, operands = _tests(plan, _OF_MATCHING)
         rows = self._connection.execute(
-            f"SELECT number FROM (SELECT rowid AS number, bm25(texts_fts, {_WEIGHTS}) AS badness"
-            " FROM texts_fts WHERE texts_fts MATCH ? AND rowid BETWEEN ? AND ?"
-            " ORDER BY rowid DESC LIMIT ?) ORDER BY badness, number DESC",
-            (plan.match, low, high, MOST_RANKED),
+            "WITH matching (number, badness) AS MATERIALIZED"
+            f" (SELECT rowid, bm25(texts_fts, {_WEIGHTS}) FROM texts_fts"
+            " WHERE texts_fts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)"
+            f" SELECT number FROM matching CROSS JOIN cards USING (number) WHERE {tests}"
+            " ORDER BY badness, number DESC",
+            [plan.match, low, high, MOST_RANKED, *operands],
         )
-        best = [number for (number,) in rows]
-        wanted = set(self._of(plan, best))
-        return [number for number in best if number in wanted]
+        return [number for (number,) in rows]
 
     def sorted(
         self, plan: Plan, *, beyond: tuple[int, int] | None, limit: int
     ) -> list[tuple[int, int]]:
         """`(value, number)` by size or cost, the greatest first, -1 being no value."""
         order = _ORDERS[plan.sort]
-        low, high = _bounds(plan, None)
-        tests = ["number BETWEEN ? AND ?"]
-        values: list[Any] = [low, high]
-        for condition in plan.conditions:
-            sql, operands = _sql(condition, low, high)
-            tests.append(sql)
-            values += operands
+        within = "BETWEEN {} AND {}".format(*_bounds(plan, None))
+        conditions, values = _tests(plan, within)
+        tests = [f"number {within}", conditions]
         if beyond is not None:
             tests.append(f"({order}, number) < (?, ?)")
             values += beyond
@@ -124,35 +124,28 @@ class Walks:
         (rows,) = self._connection.execute("SELECT ifnull(max(number), 0) FROM cards").fetchone()
         return isqrt(_ASKING_TO_SORTING * limit * rows) + 1
 
-    def _matches(self, plan: Plan, beyond: int | None, limit: int) -> list[int]:
-        """Those numbers next in order that match, whatever else is asked of them."""
+    def _step(self, plan: Plan, beyond: int | None, size: int) -> Step:
+        """Looks at the next `size` rows that match, and finds those of them that fit."""
         low, high = _bounds(plan, beyond)
         direction = "ASC" if plan.sort is Sort.OLDEST else "DESC"
-        if plan.match is None:
-            sql = (
-                f"SELECT number FROM cards WHERE number BETWEEN ? AND ? ORDER BY number {direction}"
-            )
-        else:
-            sql = f"{_MATCHES} AND rowid BETWEEN ? AND ? ORDER BY rowid {direction}"
-        rows = self._connection.execute(f"{sql} LIMIT ?", [*_given(plan), low, high, limit])
-        return [number for (number,) in rows]
-
-    def _of(self, plan: Plan, numbers: Sequence[int]) -> list[int]:
-        """Those of some neighbouring matches for which all conditions hold, in the same order."""
-        if not plan.conditions or not numbers:
-            return list(numbers)
-        low, high = min(numbers), max(numbers)
-        tests = [_sql(condition, low, high) for condition in plan.conditions]
-        if plan.match is None:
-            tests.append(("number BETWEEN ? AND ?", [low, high]))
-        else:
-            tests.append(_sql(Matches(expression=plan.match), low, high))
-        rows = self._connection.execute(
-            f"SELECT number FROM cards WHERE {' AND '.join(sql for sql, _ in tests)}",
-            [value for _, operands in tests for value in operands],
+        matching = "SELECT number FROM cards WHERE number"
+        if plan.match is not None:
+            matching = f"{_MATCHES} AND rowid"
+        matching += f" BETWEEN ? AND ? ORDER BY 1 {direction} LIMIT ?"
+        asked = [*_given(plan), low, high, size]
+        if not plan.conditions:
+            numbers = [number for (number,) in self._connection.execute(matching, asked)]
+            return Step(numbers, len(numbers), numbers[-1] if numbers else 0)
+        tests, operands = _tests(plan, _OF_MATCHING)
+        last = "max" if plan.sort is Sort.OLDEST else "min"
+        # Those that match stay in SQLite, where most of them end.
+        (looked_at, last_one), *found = self._connection.execute(
+            f"WITH matching (number) AS MATERIALIZED ({matching})"
+            f" SELECT count(*), {last}(number) FROM matching UNION ALL"
+            f" SELECT number, NULL FROM matching CROSS JOIN cards USING (number) WHERE {tests}",
+            [*asked, *operands],
         )
-        wanted = {number for (number,) in rows}
-        return [number for number in numbers if number in wanted]
+        return Step([number for number, _ in found], looked_at, last_one or 0)
 
 
 def _given(plan: Plan) -> list[str]:
@@ -170,25 +163,25 @@ def _bounds(plan: Plan, beyond: int | None) -> tuple[int, int]:
     return low, min(high, beyond - 1)
 
 
-def _sql(condition: Condition, low: int, high: int) -> tuple[str, list[Any]]:
-    """A condition on a row of `cards` whose number lies in the range, and its operands."""
+def _tests(plan: Plan, within: str) -> tuple[str, list[Any]]:
+    """All conditions on a row of `cards` whose number lies `within`, and their operands."""
+    return _sql(And(parts=plan.conditions), within) if plan.conditions else ("TRUE", [])
+
+
+def _sql(condition: Condition, within: str) -> tuple[str, list[Any]]:
     match condition:
         case Matches():
-            return f"number IN ({_MATCHES} AND rowid BETWEEN ? AND ?)", [
-                condition.expression,
-                low,
-                high,
-            ]
+            return f"number IN ({_MATCHES} AND rowid {within})", [condition.expression]
         case Range():
             bounds = ((">=", condition.low), ("<=", condition.high))
             tests = [f"{condition.column} IS NOT NULL"]
             tests += [f"{condition.column} {sign} ?" for sign, at in bounds if at is not None]
             return f"({' AND '.join(tests)})", [at for _, at in bounds if at is not None]
         case Not():
-            sql, operands = _sql(condition.part, low, high)
+            sql, operands = _sql(condition.part, within)
             return f"(NOT {sql})", operands
         case And() | Or():
-            parts = [_sql(part, low, high) for part in condition.parts]
+            parts = [_sql(part, within) for part in condition.parts]
             joined = (" AND " if isinstance(condition, And) else " OR ").join(
                 sql for sql, _ in parts
             )

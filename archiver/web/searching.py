@@ -11,7 +11,7 @@ from aiohttp import web
 from archiver.catalog import CatalogReader, Tables
 from archiver.clock import monotonic
 from archiver.query import Query, QueryError, parse
-from archiver.search import CursorError, count, facets, search
+from archiver.search import CursorError, overview, search
 from archiver.story import hit_summary
 from archiver.web.answers import as_json, problem
 
@@ -57,11 +57,8 @@ class SearchApi:
 
     async def _facets(self, request: web.Request) -> web.Response:
         def summary(tables: Tables, query: Query, late: Callable[[], bool]) -> dict[str, Any]:
-            found = count(tables, query, late=late)
-            return {
-                "count": {"number": found.number, "exact": found.exact},
-                "facets": facets(tables, query, late=late),
-            }
+            found, facets = overview(tables, query, late=late)
+            return {"count": {"number": found.number, "exact": found.exact}, "facets": facets}
 
         answer = await self._asked(request, summary)
         return answer if isinstance(answer, web.Response) else as_json(answer)

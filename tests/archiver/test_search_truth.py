@@ -13,7 +13,7 @@ from archiver.catalog import Tables
 from archiver.catalog.texts import Words
 from archiver.facets import tokens_of
 from archiver.query import Query, Sort, parse
-from archiver.search import FACETS, Page, count, facets, search
+from archiver.search import FACETS, Page, count, overview, search
 from archiver.segment import segment
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.query.made_up import Told, rows
@@ -90,8 +90,9 @@ def test_pages_bring_what_a_query_means(
     found = [hit.card.number for page in pages(filled, query, limit) for hit in page.hits]
 
     assert found == [card.number for card in sorted(meant, key=ORDERS[sort])]
-    assert count(filled, query).number == len(meant)
-    of_all = facets(filled, query)
+    in_all, of_all = overview(filled, query)
+    assert count(filled, query) == in_all
+    assert in_all.number == len(meant)
     for column in FACETS:
         values = [getattr(card, column) for card in meant]
         assert of_all[column] == {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from archiver.moments import to_millis
 from archiver.query import And, Condition, Matches, Not, Or, Plan, Range
 from archiver.segment import segment
 
-COLUMNS = [field.name for field in fields(Card)]
+COLUMNS = Card.__struct_fields__
 _MATCH = "SELECT rowid FROM texts WHERE texts MATCH ?"
 
 
