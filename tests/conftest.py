@@ -8,7 +8,9 @@ import pytest
 from hypothesis import settings
 
 # A loaded machine is slow, and slowness is no defect that these laws are about.
-settings.register_profile("house", deadline=None)
+# More of them, where there is the time: HOLDFAST_EXAMPLES=1000 make test.
+EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "50"))
+settings.register_profile("house", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("house")
 
 # Continuous integration installs everything; a test that cannot run there is a failure.

@@ -143,14 +143,19 @@ def test_make_targets_exist() -> None:
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_make_run_shows_the_demo_and_goes_on() -> None:
-    """`make run` ends its demo well, says what to try next, and stops on Ctrl-C."""
+def test_make_run_shows_the_demo_and_goes_on(tmp_path: Path) -> None:
+    """`make run` ends its demo well, says what to try next, and stops on Ctrl-C.
+
+    As after its own installation, without what draws.
+    """
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['diffusers'] = None\n")
     process = subprocess.Popen(
         ["make", "run"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
         start_new_session=True,
     )
     try:
