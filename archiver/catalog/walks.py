@@ -17,8 +17,9 @@ from archiver.sqlite import Connection
 # The best matches are looked for among so many of the newest.
 MOST_RANKED = 2000
 
-# To ask of a row whether it matches costs about so many times what it does to sort it with others.
-_ASKING_TO_SORTING = 10
+# What it costs, in microseconds or so, to fetch a match and sort it with others; to list it; to
+# pass by a row on the way along an order; and to ask of a row there whether it matches.
+_SORT, _LIST, _PASS, _ASK = 2.0, 0.15, 0.07, 17.0
 
 _NEWEST, _OLDEST = (1 << 63) - 1, 0
 _FIRST_STEP, _LAST_STEP = 250, 4000
@@ -100,12 +101,12 @@ class Walks:
             values += beyond
         index = f"INDEXED BY {_INDEXES[plan.sort]}"
         if plan.match is not None:
-            many = self._many(limit)
-            few = self.count(plan, most=many) < many
-            index = "NOT INDEXED" if few else index
+            few, many = self._few_and_many(limit)
+            found = self.count(plan, most=many)
+            index = "NOT INDEXED" if found < few else index
             tests.append(
                 f"number IN ({_MATCHES})"
-                if few
+                if found < many
                 else f"EXISTS ({_MATCHES} AND rowid = cards.number)"
             )
             values.append(plan.match)
@@ -116,13 +117,15 @@ class Walks:
         )
         return rows.fetchall()
 
-    def _many(self, limit: int) -> int:
-        """So many matches that it is quicker to walk along the order, asking each row on the way.
+    def _few_and_many(self, limit: int) -> tuple[int, int]:
+        """Fewer matches are best sorted; more best asked for; all others listed and looked up.
 
-        To come by enough of them takes the more rows the fewer they are; to sort them, the fewer.
+        The last two walk along the order, and to come by enough matches there takes the more rows
+        the fewer they are.
         """
         (rows,) = self._connection.execute("SELECT ifnull(max(number), 0) FROM cards").fetchone()
-        return isqrt(_ASKING_TO_SORTING * limit * rows) + 1
+        few = isqrt(int(limit * rows * _PASS / (_SORT - _LIST)))
+        return few, isqrt(int(limit * rows * (_ASK - _PASS) / _LIST)) + 1
 
     def _step(self, plan: Plan, beyond: int | None, size: int) -> Step:
         """Looks at the next `size` rows that match, and finds those of them that fit."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from archiver.cards import Card
 from archiver.catalog import Tables
 from archiver.catalog.texts import Words
+from archiver.catalog.walks import Walks
 from archiver.facets import tokens_of
 from archiver.query import Query, Sort, parse
 from archiver.search import FACETS, Page, count, overview, search
@@ -29,6 +30,10 @@ ORDERS: dict[Sort, Order] = {
     Sort.BYTES: lambda card: (-(-1 if card.size_bytes is None else card.size_bytes), -card.number),
     Sort.COST: lambda card: (-(-1 if card.cost_micros is None else card.cost_micros), -card.number),
 }
+
+
+# What is few and what is many: so that all are sorted, listed, asked for.
+WAYS = [(ROWS + 1, ROWS + 2), (0, ROWS + 2), (0, 1)]
 
 
 def fill(tables: Tables, told: list[Told]) -> None:
@@ -98,6 +103,23 @@ def test_pages_bring_what_a_query_means(
         assert of_all[column] == {
             value: values.count(value) for value in set(values) if value is not None
         }
+
+
+@settings(max_examples=60)
+@given(asked=QUERIES, sort=st.sampled_from([Sort.BYTES, Sort.COST]), limit=st.integers(1, ROWS))
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_the_greatest_brings_the_same(
+    filled: Tables, told: list[Told], way: tuple[int, int], asked: Asked, sort: Sort, limit: int
+) -> None:
+    """How many match decides how they are looked for, and nothing else."""
+    meant = [it.row.card for it in told if asked.holds(it)]
+    query = parse(f"({asked.written}) sort:{sort}", now=NOON)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Walks, "_few_and_many", lambda _, limit: way)
+        found = [hit.card.number for page in pages(filled, query, limit) for hit in page.hits]
+
+    assert found == [card.number for card in sorted(meant, key=ORDERS[sort])]
 
 
 @settings(max_examples=60)
