@@ -26,7 +26,7 @@ FACETS = ("provider", "service", "model", "state", "origin", "media_type", "sche
 MOST_VALUES = 20
 
 # Rows that are looked at for one answer before it is partial.
-_MOST_SCANNED = 20_000
+_MOST_SCANNED = 10_000
 
 # A number, or the value that is sorted by and the number of the last row.
 _CURSOR = re.compile(r"(?:(-1|\d{1,18})\.)?(\d{1,18})", re.ASCII)

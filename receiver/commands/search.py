@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import click
@@ -48,7 +50,7 @@ def command(
         click.echo(context.get_help())
         return
     text = typed(" ".join(words))
-    query = _parsed(text)
+    query = parsed(text, now=clock.now())
     file: ConfigFile = context.obj
     archive = open_archive(file.load())
     with archive.view() as tables:
@@ -71,18 +73,25 @@ def command(
         click.echo(f"{more}; go on with --cursor {page.cursor}", err=True)
 
 
-def _parsed(text: str) -> Query:
+def parsed(text: str, *, now: datetime) -> Query:
+    """What was typed, understood; raises UsageError, which points at the character."""
     try:
-        return parse(text, now=clock.now())
+        return parse(text, now=now)
     except QueryError as error:
         raise click.UsageError(_pointed(text, error.position, str(error))) from error
 
 
 def _page(tables: Tables, query: Query, cursor: str | None, limit: int) -> Page:
+    """A whole page, however long it takes: who types can wait, and can stop it."""
     try:
-        return search(tables, query, cursor=cursor, limit=limit)
+        page = search(tables, query, cursor=cursor, limit=limit)
+        hits = page.hits
+        while page.partial and len(hits) < limit:
+            page = search(tables, query, cursor=page.cursor, limit=limit - len(hits))
+            hits += page.hits
     except CursorError as error:
         raise click.UsageError(str(error)) from error
+    return replace(page, hits=hits, partial=False)
 
 
 def _as_json(page: Page, number: int, *, exact: bool) -> dict[str, Any]:

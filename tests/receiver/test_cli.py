@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from archiver import clock
+from archiver import clock, search
+from archiver.catalog import walks
 from archiver.sqlite import open_writer
 from receiver.cli import COMMANDS, main
 from tests.service import (
@@ -165,6 +166,18 @@ def test_search_finds_by_words(archive: Archive) -> None:
     }
     others = archive.json("search", "-whale", "sort:oldest")["hits"]
     assert others == [hit for hit in everything["hits"][::-1] if "whale" not in hit["prompt"]]
+
+
+def test_who_types_gets_whole_pages(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows are looked at for one answer."""
+    monkeypatch.setattr(search, "_MOST_SCANNED", 1)
+    monkeypatch.setattr(walks, "_FIRST_STEP", 1)
+    found = archive.json("search", "created:>=2000", "--limit", "3")
+    assert [hit["number"] for hit in found["hits"]] == [4, 3, 2]
+    assert (found["partial"], found["count"]["exact"]) == (False, False)
+    rest = archive.json("search", "created:>=2000", "--cursor", found["cursor"])
+    assert [hit["number"] for hit in rest["hits"]] == [1]
+    assert rest["cursor"] is None
 
 
 def test_search_speaks_to_people(archive: Archive) -> None:
