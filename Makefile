@@ -32,6 +32,8 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.render
 	$(BIN)/python -m benchmarks.render_hop
 	$(BIN)/python -m benchmarks.search --rows 200000
+	$(BIN)/python -m benchmarks.similar
+	$(BIN)/python -m benchmarks.gallery
 	$(BIN)/python -m benchmarks.demo
 
 torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it

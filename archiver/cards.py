@@ -22,9 +22,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     Origin, type, bytes and digest are those of the leading asset. `width` and `height`, in pixels,
     are its too, or else what was asked for. `cost_micros` is one picture's part of what its
     generation cost, in millionths of the provider's unit. `drawn`: the fallback has drawn it, be
-    the original there or not; `flagged`: the leading asset is not to be shown. `created_at` is
-    when it was first heard of where the provider does not say it. Every whole number fits a
-    column, but the seed, which has 64 bits without a sign.
+    the original there or not; `flagged`: the leading asset is not to be shown; `damaged`: its
+    bytes are no longer in the bucket as they were. `created_at` is when it was first heard of where
+    the provider does not say it. Every whole number fits a column, but the seed, which has 64 bits
+    without a sign.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     drawn: bool = False
     flagged: bool = False
     moderated: bool = False
+    damaged: bool = False
 
 
 def card_of(generation: Generation, slot: Slot) -> Card:
@@ -93,6 +95,7 @@ def card_of(generation: Generation, slot: Slot) -> Card:
         drawn=any(known.origin is Origin.FALLBACK for known in slot.assets),
         flagged=asset is not None and asset.rendering is not None and asset.rendering.flagged,
         moderated=generation.moderated,
+        damaged=asset is not None and asset.damaged,
     )
 
 

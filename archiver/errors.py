@@ -35,6 +35,17 @@ class BucketError(HoldfastError):
     """The bucket refused or failed: our fault or the operator's, trying again usually helps."""
 
 
+class ManifestError(HoldfastError):
+    """A manifest, segment or tombstone that cannot be read, or must not be believed.
+
+    Trying again is useless; the sentence says what is wrong with it.
+    """
+
+
+class BackupError(HoldfastError):
+    """A backup could not be taken or restored; nothing was changed, and the sentence says why."""
+
+
 class NotAnObjectKeyError(HoldfastError):
     """A key that does not come from ``archiver.keys`` was given to a bucket; a bug of ours."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from archiver.cards import Card
 from archiver.models import GenerationState, Origin, SlotState
@@ -33,6 +34,7 @@ _OTHER = re.compile("[^a-z0-9]")
 _ESCAPED = re.compile("_([0-9a-f]+)_")
 
 
+@lru_cache(maxsize=4096)  # most values of a card are as many others have them
 def token(field: str, value: str) -> str:
     """The token of one value of a field, whatever its case and width."""
     return f"{field}_{_OTHER.sub(lambda other: f'_{ord(other[0]):x}_', folded(value))}"
@@ -91,6 +93,7 @@ _FLAGS: Mapping[str, Callable[[Card], bool]] = {
     "drawn": lambda card: card.drawn,
     "flagged": lambda card: card.flagged,
     "moderated": lambda card: card.moderated,
+    "damaged": lambda card: card.damaged,
     "failed": lambda card: card.generation_state is GenerationState.FAILED,
     "canceled": lambda card: card.generation_state is GenerationState.CANCELED,
 }

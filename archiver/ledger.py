@@ -49,6 +49,12 @@ def index_anew(tables: Tables, generations: Iterable[Generation]) -> None:
     _index(tables, [(None, generation) for generation in generations])
 
 
+def index_entries(generation: Generation) -> tuple[list[Card], list[Words]]:
+    """The cards of a generation's outputs, and the words by which each is found."""
+    cards = _cards(generation)
+    return cards, _words(generation, cards)
+
+
 def _cancel(
     tables: Tables, before: Generation | None, wants: Sequence[WantedJob], now: datetime
 ) -> None:
@@ -74,8 +80,7 @@ def _index(tables: Tables, changes: Iterable[tuple[Generation | None, Generation
             labels += [(card.number, tokens_of(card)) for card in new if card.number in known]
             shown = [card for card in new if card.number not in known]
         if shown:
-            prompt, neg, about = map(segment, _said(after))
-            words += [Words(card.number, prompt, neg, about, tokens_of(card)) for card in shown]
+            words += _words(after, shown)
     tables.cards.put(cards)
     tables.texts.put(words)
     tables.texts.label(labels)
@@ -87,6 +92,11 @@ def _cards(generation: Generation) -> list[Card]:
         for slot in generation.slots
         if slot.number is not None and not slot.role
     ]
+
+
+def _words(generation: Generation, cards: Iterable[Card]) -> list[Words]:
+    prompt, neg, about = map(segment, _said(generation))
+    return [Words(card.number, prompt, neg, about, tokens_of(card)) for card in cards]
 
 
 def _said(generation: Generation) -> tuple[str, str, str]:

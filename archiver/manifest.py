@@ -1,7 +1,8 @@
 """The manifest: everything known about one generation as JSON, to stand beside its bytes.
 
 The index can be rebuilt from manifests alone, so what is not here is lost with the catalog. The
-layout is a promise to archives that already exist: fields are added, never renamed.
+layout is a promise to archives that already exist: fields are added, never renamed. What is read
+out of it again is `manifest_parser`'s.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "state": slot.state.value,
         "reason": slot.reason,
         "failure": _failure(slot.failure),
+        "asked": slot.asked,
         "undrawn": _undrawn(slot.undrawn),
         "assets": [_asset(asset) for asset in slot.assets],
         "links": [_link(link) for link in slot.links],

@@ -5,7 +5,7 @@ A noun here is what holdfast knows, never how it is stored or heard. Times are a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -257,6 +257,7 @@ class Asset:
     height: int | None
     archived_at: datetime
     rendering: Rendering | None = None
+    damaged: bool = field(default=False, compare=False)  # an audit found it gone or changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,9 +265,8 @@ class Slot:
     """One expected output of a generation; `number` is its archive number, given once for ever.
 
     A slot with a `role` holds no output but a picture that the request named (`init_image` and the
-    like); its index is negative. `asked` is how many links were known, and one more, when the
-    provider was last asked and had no other; 0 if it was not. `undrawn` is what the last renderer
-    said that did not draw it.
+    like); its index is negative. `asked`: how many links were known, and one more, when the last
+    question to the provider brought no other, or 0. `undrawn`: why the last renderer drew nothing.
     """
 
     index: int
@@ -283,8 +283,9 @@ class Slot:
     @property
     def leading_asset(self) -> Asset | None:
         """The provider's own picture if we have it, else what the fallback drew."""
-        by_origin = sorted(self.assets, key=lambda asset: asset.origin != Origin.PROVIDER)
-        return by_origin[0] if by_origin else None
+        first = self.assets[0] if self.assets else None
+        own = (asset for asset in self.assets if asset.origin is Origin.PROVIDER)
+        return next(own, first)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

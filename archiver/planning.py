@@ -23,6 +23,7 @@ def plan(generation: Generation) -> tuple[WantedJob, ...]:
     """
     assert generation.key is not None
     jobs = [job for slot in generation.slots for job in _plan_slot(generation, slot)]
+    jobs += [job for slot in generation.slots for job in _plan_preview(slot)]
     jobs += _plan_poll(generation)
     settled = any(slot.state in SETTLED for slot in generation.slots)
     if settled and generation.sealed_revision < generation.revision:
@@ -48,6 +49,15 @@ def _plan_slot(generation: Generation, slot: Slot) -> tuple[WantedJob, ...]:
     if slot.state is SlotState.HELD and drawable and not slot.assets:
         return (_plan_render(generation, slot),)
     return ()
+
+
+def _plan_preview(slot: Slot) -> tuple[WantedJob, ...]:
+    """Whatever picture leads among a slot's is shown small and compared, whoever drew it."""
+    asset = slot.leading_asset
+    if slot.role or asset is None or not asset.media_type.startswith("image/"):
+        return ()
+    assert slot.number is not None
+    return (WantedJob(kind=JobKind.DERIVE, subject=slot.number, target=asset.sha256.hex()),)
 
 
 def _plan_render(generation: Generation, slot: Slot) -> WantedJob:

@@ -89,6 +89,38 @@ def open_reader(path: Path) -> Connection:
     return connection
 
 
+def copy(source: Path, target: Path) -> None:
+    """A copy of a database as of one moment, while others write it: one file, without a log.
+
+    Nobody waits for it. `target` is made, and is an empty file at most. Raises Error.
+    """
+    reader = open_reader(source)
+    try:
+        copied = _connect(f"{target.resolve().as_uri()}?mode=rwc")
+        try:
+            reader.backup(copied)  # in one step, so that no writer can make it begin anew
+            copied.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            copied.close()
+    finally:
+        reader.close()
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a database's file, in SQLite's words; "" if it is whole."""
+    try:
+        connection = _connect(f"{path.resolve().as_uri()}?mode=rw")
+    except Error as error:
+        return str(error)
+    try:
+        said = [text for (text,) in connection.execute("PRAGMA quick_check(3)")]
+    except Error as error:
+        return str(error)
+    finally:
+        connection.close()
+    return "" if said == ["ok"] else "; ".join(said)
+
+
 def begin_log_anew(connection: Connection) -> None:
     """Moves the write-ahead log into the database and empties it, or raises Error.
 

@@ -41,6 +41,23 @@ def generation_story(tables: Tables, generation: Generation, *, now: datetime) -
     return story
 
 
+def fixity_story(tables: Tables, slot: Slot) -> list[dict[str, Any]]:
+    """What the last audit found of those assets that one has looked at."""
+    checked = tables.fixity.of([asset.sha256 for asset in slot.assets])
+    return [
+        {
+            "origin": asset.origin.value,
+            "outcome": found.outcome.value,
+            "how": found.how,
+            "reason": found.reason,
+            "checked_at": to_text(found.checked_at),
+            "mended_at": to_text(found.mended_at),
+        }
+        for asset in slot.assets
+        if (found := checked.get(asset.sha256)) is not None
+    ]
+
+
 def hit_summary(hit: Hit) -> dict[str, Any]:
     """One search hit in a line: enough to recognise it and to ask for more."""
     card = hit.card
@@ -85,8 +102,14 @@ def _drawing(tables: Tables, slot: Slot, now: datetime) -> str | None:
 
 def _slot_jobs(tables: Tables, slot: Slot) -> list[dict[str, Any]]:
     assert slot.number is not None
-    jobs = (tables.jobs.of(kind, slot.number) for kind in (JobKind.FETCH, JobKind.RENDER))
-    return [_job(job) for job in jobs if job is not None]
+    kinds = (JobKind.FETCH, JobKind.RENDER, JobKind.DERIVE)
+    jobs = (tables.jobs.of(kind, slot.number) for kind in kinds)
+    return [_job(job) for job in jobs if job is not None and not _goes_without_saying(job)]
+
+
+def _goes_without_saying(job: JobRow) -> bool:
+    """A preview that is there tells so itself."""
+    return job.kind is JobKind.DERIVE and job.state is JobState.COMPLETED
 
 
 def _job(job: JobRow) -> dict[str, Any]:

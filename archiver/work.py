@@ -13,6 +13,7 @@ class JobKind(StrEnum):
     FETCH = "fetch"
     POLL = "poll"
     SEAL = "seal"
+    DERIVE = "derive"
     RENDER = "render"
 
 
@@ -26,6 +27,14 @@ class JobState(StrEnum):
     DISCARDED = "discarded"
     CANCELLED = "cancelled"
     HELD = "held"
+
+
+# What a person has ordered, as the reason of its row; only an order or new facts end it (`orders`).
+HELD_BY_OPERATOR = "held by the operator"
+CANCELLED_BY_OPERATOR = "cancelled by the operator"
+
+# Whose subject is a slot's archive number; of the others it is a generation's key.
+SLOT_KINDS = frozenset({JobKind.FETCH, JobKind.DERIVE, JobKind.RENDER})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

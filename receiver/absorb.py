@@ -21,7 +21,7 @@ from archiver.ledger import keep_all
 from archiver.log import logger
 from archiver.merging import merge
 from archiver.metrics import ABSORBED, UNKNOWN_STATUSES
-from archiver.models import Delivery, DeliveryRef, Generation, Observation
+from archiver.models import Delivery, Generation, Observation
 from archiver.redact import redact
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
@@ -104,7 +104,7 @@ class Absorb:
         """Absorbs one batch of each inbox that has something new; how many deliveries it was."""
         absorbed = await self._replays()
         for inbox in self._inboxes.changed():
-            batch = inbox.after(await self._position(inbox.uuid), limit=BATCH)
+            batch = inbox.after(await self._position(inbox), limit=BATCH)
             await self._absorb(inbox, batch)
             absorbed += len(batch)
             if len(batch) < BATCH:
@@ -113,25 +113,24 @@ class Absorb:
             self._work_planned()
         return absorbed
 
-    async def _position(self, inbox: str) -> int:
-        if inbox not in self._positions:
-            self._positions[inbox] = await self._catalog.write(
-                lambda tables: tables.deliveries.position(inbox)
-            )
-        return self._positions[inbox]
+    async def _position(self, inbox: InboxReader) -> int:
+        if inbox.uuid not in self._positions:
+            position = await self._catalog.write(partial(_position, inbox))
+            self._positions[inbox.uuid] = position
+        return self._positions[inbox.uuid]
 
     async def _absorb(self, inbox: InboxReader, batch: Sequence[Delivery]) -> None:
         if not batch:
             return
         understood = [_understand(delivery) for delivery in batch]
         try:
-            await self._commit(understood, partial(_advance, batch[-1].ref))
+            await self._commit(understood, partial(_advance, batch[-1]))
         except CatalogUnavailableError:
             raise
         except Exception:
             # One of them breaks a rule that parsing could not see: find it, let the others by.
             for one in understood:
-                await self._commit_alone(one, partial(_advance, one.delivery.ref))
+                await self._commit_alone(one, partial(_advance, one.delivery))
         self._positions[inbox.uuid] = batch[-1].ref.position
 
     async def _commit_alone(self, one: Understood, done: Callable[[Tables], None]) -> None:
@@ -216,6 +215,7 @@ def _apply(tables: Tables, understood: Sequence[Understood], now: datetime) -> N
             assert key is not None
             said.append((delivery, key, observation.state.value))
     tables.deliveries.observed(said)
+    tables.deliveries.understood(one.delivery.ref for one in understood if not one.unreadable)
     for one in understood:
         if one.unreadable:
             tables.deliveries.unparsed(one.delivery, one.unreadable)
@@ -237,8 +237,26 @@ def _name(observation: Observation) -> tuple[str, str]:
     return observation.provider, observation.generation_id
 
 
-def _advance(ref: DeliveryRef, tables: Tables) -> None:
-    tables.deliveries.advance(ref.inbox, ref.position)
+def _position(inbox: InboxReader, tables: Tables) -> int:
+    """How far an inbox is absorbed, if it still is the one that was.
+
+    A copy that somebody brought back ends earlier, and then goes on with deliveries at positions
+    that were others'. Whatever is heard twice has its effect once, so it begins anew.
+    """
+    position = tables.deliveries.position(inbox.uuid)
+    if not position:
+        return 0
+    last, received_at = inbox.get(position), tables.deliveries.reached_at(inbox.uuid)
+    if last is not None and received_at in (None, last.received_at):
+        return position
+    logger().warning("an inbox is an older copy; absorbing it anew", inbox=inbox.uuid)
+    tables.deliveries.begin_anew(inbox.uuid)
+    return 0
+
+
+def _advance(last: Delivery, tables: Tables) -> None:
+    ref = last.ref
+    tables.deliveries.advance(ref.inbox, ref.position, received_at=last.received_at)
 
 
 def _strike_off(replay: Replay, tables: Tables) -> None:

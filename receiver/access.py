@@ -1,4 +1,7 @@
-"""Who may use the private listener: anybody on loopback, else bearers of a token with scope."""
+"""Who may use the private listener: anybody on loopback, else bearers of a token with scope.
+
+A browser that has logged in shows a pass instead, which is as good for reading and for no more.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import hmac
 from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from archiver.errors import ConfigError
 from archiver.web.answers import problem
+from archiver.web.error_pages import wants_page
+from receiver.passes import COOKIE, Passes
 from receiver.settings import Token
 
-_OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
+_OPEN_FOLDER = "/static/"
 _ANY = frozenset[str]()
 # The scope that a request wants is that of the first row with its method and the beginning of its
 # path. A token of the scope admin has all of them; no other scope contains another.
@@ -26,8 +33,11 @@ _SCOPES = (
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
-    """The middleware for a listener on `host`; raises ConfigError if it would be open to others."""
+def guard(host: str, tokens: Mapping[str, Token], passes: Passes | None = None) -> Middleware:
+    """The middleware for a listener on `host`; raises ConfigError if it would be open to others.
+
+    Without `passes` nobody can log in.
+    """
     local = _is_loopback(host)
     if not local and not tokens:
         raise ConfigError(
@@ -37,21 +47,21 @@ def guard(host: str, tokens: Mapping[str, Token]) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in _OPEN_PATHS:
+        if request.path in _OPEN_PATHS or request.path.startswith(_OPEN_FOLDER):
             return await handler(request)
         if not tokens:
             # A page in the operator's browser may know our port, but not speak for our name.
             if _asked_for(request) not in _LOCAL_NAMES:
                 return problem(403, "without tokens, only requests to localhost are answered")
-            if request.method not in ("GET", "HEAD") and not _is_of_our_own(request):
+            if request.method not in ("GET", "HEAD") and not is_of_our_own(request):
                 return problem(403, "without tokens, pages of others may not change anything here")
             return await handler(request)
         scope = _scope(request.method, request.path)
-        token = _token(request, tokens)
+        token = _bearer(request, tokens)
+        if passes is not None and scope == "read" and "Authorization" not in request.headers:
+            token = passes.token_of(request.cookies.get(COOKIE, ""))
         if token is None:
-            refused = problem(401, "a bearer token is needed")
-            refused.headers["WWW-Authenticate"] = "Bearer"
-            return refused
+            return _unknown(request, can_log_in=passes is not None)
         if scope not in token.scopes and "admin" not in token.scopes:
             return problem(403, f"the token lacks the scope {scope}")
         return await handler(request)
@@ -72,7 +82,7 @@ def _asked_for(request: web.Request) -> str | None:
         return None
 
 
-def _is_of_our_own(request: web.Request) -> bool:
+def is_of_our_own(request: web.Request) -> bool:
     """Whether no browser says of it that another's page sends it (Fetch Metadata, RFC 6454)."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False
@@ -80,16 +90,36 @@ def _is_of_our_own(request: web.Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("Host")
 
 
-def _token(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return None
-    given = sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest().encode()
+def token_of_secret(secret: str, tokens: Mapping[str, Token]) -> Token | None:
+    """The token that has this secret, if any has."""
+    given = sha256(secret.encode("utf-8", "surrogateescape")).hexdigest().encode()
     found = None
     for token in tokens.values():
         if hmac.compare_digest(given, token.sha256.lower().encode()):
             found = token
     return found
+
+
+def _bearer(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return token_of_secret(secret.strip(), tokens) if scheme.lower() == "bearer" else None
+
+
+def _unknown(request: web.Request, *, can_log_in: bool) -> web.Response:
+    """What is said to who shows neither a token nor a pass; who looks at pages may log in."""
+    refused = problem(401, "a bearer token is needed")
+    refused.headers["WWW-Authenticate"] = "Bearer"
+    if not (can_log_in and wants_page(request) and request.method in ("GET", "HEAD")):
+        return refused
+    if request.headers.get("HX-Request") == "true":
+        # A part of a page is asked for again with the whole of it.
+        refused.headers["HX-Refresh"] = "true"
+        return refused
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        # A link from elsewhere: the browser keeps the pass back until our own page asks for it.
+        told = {"Refresh": "0", "Cache-Control": "no-store"}
+        return web.Response(status=401, headers=told, text="One moment…")
+    raise web.HTTPFound(f"/login?next={quote(request.path_qs, safe='')}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,10 +18,18 @@ from receiver.settings import Config
 # name → what `--help` says of it; the command is `command` of its module.
 COMMANDS = {
     "adopt": "Take in what a provider lists and holdfast never heard of.",
+    "audit": "Look whether every object in the bucket is whole, and mend what can be.",
+    "backup": "Back the catalog and all inboxes up into the bucket, now.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
+    "deliveries": "Show what was heard and what became of it; absorb or verify it once more.",
     "doctor": "Look whether the catalog is whole and its search index in step.",
+    "export": "Take what a query finds out of the archive: pictures, or what is known of them.",
+    "jobs": "Show the units of work; try some now, hold, release or cancel them.",
+    "rebuild": "Make the index anew out of the bucket alone, or compare it with the bucket.",
     "reindex": "Fill the search index anew, should it ever be in doubt.",
     "render": "Draw again what a provider lost, or see what would be drawn for it.",
+    "rescue": "Find everything that is not safe, and save what can be saved.",
+    "restore": "Bring the newest backup back, and what the bucket was told since.",
     "serve": "Run the service: receive webhooks, archive their results, answer the API.",
     "search": "Find pictures by words and by everything known about them.",
     "send": "Send one signed test webhook to a URL.",

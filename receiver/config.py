@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from archiver.errors import ConfigError
-from receiver.settings import Api, Config
+from receiver.settings import Api, Config, Manifests
 
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_FILE = Path("holdfast.toml")
@@ -111,7 +111,17 @@ def _with_secret_files(config: Config) -> Config:
     for name, table in providers.all.items():
         read = msgspec.structs.replace(table, **_secrets(table, f"providers.{name}"))
         providers = msgspec.structs.replace(providers, **{name: read})
-    return msgspec.structs.replace(config, providers=providers)
+    return msgspec.structs.replace(
+        config, providers=providers, manifests=_with_signing_key(config.manifests)
+    )
+
+
+def _with_signing_key(manifests: Manifests) -> Manifests:
+    file = manifests.signing_key_file
+    if not file:
+        return manifests
+    key = _secret(file, "manifests.signing_key_file")
+    return msgspec.structs.replace(manifests, signing_key=key, signing_key_file="")
 
 
 def _secrets(table: Api, where: str) -> dict[str, dict[str, str]]:

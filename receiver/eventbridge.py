@@ -89,10 +89,10 @@ def read_claim(headers: Headers, terms: Terms, now: datetime) -> Claim | Verdict
         known = name.lower()
         if known == SIGNATURE or known in _SIGNED:
             if known in given:
-                return rejected("a signature header stands there twice")
+                return rejected("a signature header stands there twice", hopeless=True)
             given[known] = value.strip()
     if not all(map(given.get, (SIGNATURE, *_REQUIRED))):
-        return rejected("a signature header is missing")
+        return rejected("a signature header is missing", hopeless=True)
     if not _is_timely(given[TIMESTAMP], now):
         return rejected(f"the timestamp is not within {TOLERANCE_SECONDS} s of our clock")
     if terms.tokens and not _is_ours(given.get(TOKEN, b""), terms.tokens):
@@ -104,7 +104,7 @@ def read_claim(headers: Headers, terms: Terms, now: datetime) -> Claim | Verdict
     try:
         signature = b64decode(given[SIGNATURE], validate=True)
     except binascii.Error:
-        return rejected("the signature is not base64")
+        return rejected("the signature is not base64", hopeless=True)
     lines = b"\n".join(name + b": " + given[name] for name in _SIGNED if name in given)
     return Claim(certificate_url=url, certificate_host=host, lines=lines, signature=signature)
 

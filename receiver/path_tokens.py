@@ -46,7 +46,9 @@ class PathTokens:
         """Verifies the token alone: whoever knows it may send any body, which is thus a hint."""
         token = _WELL_FORMED(target.partition("?")[0].rpartition("/")[2])
         if token is None:
-            return rejected("the path does not end in a token of the form <nonce>.<mac>")
+            return rejected(
+                "the path does not end in a token of the form <nonce>.<mac>", hopeless=True
+            )
         nonce, claimed = token[1], token[2].encode("ascii")
         for label, state in self._keyed.items():
             if hmac.compare_digest(_mac(state, nonce.encode("ascii")), claimed):
@@ -55,6 +57,7 @@ class PathTokens:
             verified_by=None,
             reason="the path's token was made with none of our secrets",
             path_secret=claimed,
+            hopeless=True,  # of the token nothing is kept that could be verified again
         )
 
 

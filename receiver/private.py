@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from archiver.errors import InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxWriter, Recorded
-from archiver.web.answers import problem, problems
+from archiver.web.answers import problem, problems, revalidated
 from receiver.providers import PROVIDERS
 from receiver.readiness import Readiness
 from receiver.remembered import remembered
@@ -66,14 +66,19 @@ def private_app(
     readiness: Readiness,
     guard: Middleware,
     metrics: Callable[[], bytes],
+    around: Iterable[Middleware] = (),
 ) -> web.Application:
-    """The application of the private listener; `archive` is what the archive has to offer."""
+    """The application of the private listener; `archive` is what the archive has to offer.
+
+    `around` goes around all, what the guard refuses too.
+    """
 
     async def show_metrics(_request: web.Request) -> web.Response:
         body = await asyncio.to_thread(metrics)  # it counts whole tables
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[guard, problems])
+    middlewares = [*around, guard, problems, revalidated]
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=middlewares)
     app.add_routes(
         [
             *archive,

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from archiver.errors import ConfigError
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Size = Annotated[int, msgspec.Meta(ge=0)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Rate = Annotated[float, msgspec.Meta(gt=0)]
-Network = IPv4Network | IPv6Network
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")]
+from receiver.amounts import Count, Days, Hours, Network, Rate, Seconds, Sha256, Size, networks
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +32,7 @@ class Listen(Section, frozen=True):
     @property
     def proxies(self) -> tuple[Network, ...]:
         """`trusted_proxies`, parsed; raises ConfigError."""
-        return _networks(self.trusted_proxies, "listen.trusted_proxies")
+        return networks(self.trusted_proxies, "listen.trusted_proxies")
 
 
 class CatalogTable(Section, frozen=True):
@@ -220,7 +213,7 @@ class Gateway(Section, frozen=True):
     @property
     def networks(self) -> tuple[Network, ...]:
         """`allow_cidrs`, parsed; raises ConfigError."""
-        return _networks(self.allow_cidrs, "gateway.allow_cidrs")
+        return networks(self.allow_cidrs, "gateway.allow_cidrs")
 
 
 class Egress(Section, frozen=True):
@@ -234,7 +227,7 @@ class Egress(Section, frozen=True):
     @property
     def networks(self) -> tuple[Network, ...]:
         """`allow_cidrs`, parsed; raises ConfigError."""
-        return _networks(self.allow_cidrs, "egress.allow_cidrs")
+        return networks(self.allow_cidrs, "egress.allow_cidrs")
 
 
 class Archive(Section, frozen=True):
@@ -244,8 +237,41 @@ class Archive(Section, frozen=True):
     fetches_per_host: Count = 32
     seals: Count = 8
     polls: Count = 16
+    derives: Count = 1
     memory_bytes: Count = 64 << 20
     patience_seconds: Seconds = 900.0
+
+
+class Manifests(Section, frozen=True):
+    """Who signs the manifests in the bucket, and whose signatures are believed.
+
+    `signing_key` is an Ed25519 private key in PEM, without one nothing is signed; `trusted_keys`
+    are public keys by label, those of former signing keys above all.
+    """
+
+    signing_key: str = ""
+    signing_key_file: str = ""
+    trusted_keys: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Manifests(trusted_keys={sorted(self.trusted_keys)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What may be shown."""
+        return [("trusted_keys", sorted(self.trusted_keys))]
+
+
+class Keep(Section, frozen=True):
+    """For how many days the bodies are kept of what was heard, and of what was refused."""
+
+    keep_days: Days = 30.0
+
+
+class Backup(Section, frozen=True):
+    """How often catalog and inboxes are backed up, 0 being never, and how many backups stay."""
+
+    every_hours: Hours = 24.0
+    keep: Count = 7
 
 
 class Token(Section, frozen=True):
@@ -269,6 +295,10 @@ class Config(Section, frozen=True):
     gateway: Gateway = Gateway()
     egress: Egress = Egress()
     archive: Archive = Archive()
+    manifests: Manifests = Manifests()
+    backup: Backup = Backup()
+    inbox: Keep = Keep()
+    quarantine: Keep = Keep()
     tokens: dict[str, Token] = {}
     render: dict[str, Any] = {}
 
@@ -281,10 +311,3 @@ def _sqlite_path(url: str) -> Path:
             f"catalog.url = {url!r} is not sqlite:///relative/path or sqlite:////absolute/path"
         )
     return Path(path).absolute()
-
-
-def _networks(cidrs: tuple[str, ...], name: str) -> tuple[Network, ...]:
-    try:
-        return tuple(ip_network(cidr) for cidr in cidrs)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from error

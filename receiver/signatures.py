@@ -27,7 +27,8 @@ class Verdict:
 
     The reason is one of a few sentences of ours and holds no word of the sender's. `path_token`
     is what of a path's token may be kept, `path_secret` what may not. With `ask_again` nobody can
-    tell yet: that is our trouble, and the same request may be verified in a while.
+    tell yet: that is our trouble, and the same request may be verified in a while. What is
+    `hopeless` could be verified with no secret or setting at all, as far as it is kept.
     """
 
     verified_by: str | None
@@ -35,6 +36,7 @@ class Verdict:
     path_token: str = ""
     path_secret: bytes = b""
     ask_again: bool = False
+    hopeless: bool = False
 
 
 class Verifier:
@@ -54,12 +56,12 @@ class Verifier:
         """Verifies the wire's bytes against the one signature header; `target` is not signed."""
         values = [value for name, value in headers if name.lower() == self._header]
         if not values:
-            return rejected("no signature header")
+            return rejected("no signature header", hopeless=True)
         if len(values) > 1:
-            return rejected("more than one signature header")
+            return rejected("more than one signature header", hopeless=True)
         match = _WELL_FORMED(values[0].strip())
         if match is None:
-            return rejected("the signature is not sha256=<64 hex digits>")
+            return rejected("the signature is not sha256=<64 hex digits>", hopeless=True)
         claimed = bytes.fromhex(match[1].decode("ascii"))
         for state, verdict in self._keyed:
             signer = state.copy()
@@ -89,6 +91,6 @@ def keyed(secrets: Mapping[str, str]) -> dict[str, hmac.HMAC]:
     }
 
 
-def rejected(reason: str) -> Verdict:
+def rejected(reason: str, *, hopeless: bool = False) -> Verdict:
     """The verdict on what is not from the provider."""
-    return Verdict(verified_by=None, reason=reason)
+    return Verdict(verified_by=None, reason=reason, hopeless=hopeless)

@@ -20,10 +20,11 @@ _ASK_AGAIN = Verdict(
 )
 
 
-def verifiers(config: Config) -> dict[str, Source]:
+def verifiers(config: Config, *, now: Callable[[], datetime] = clock.now) -> dict[str, Source]:
     """The door of every source that may be heard from; raises ConfigError, naming the setting.
 
-    A provider that is only reached through the gateway, or only asked, has none.
+    A provider that is only reached through the gateway, or only asked, has none. `now` is the time
+    by which a request's age is judged, where it matters.
     """
     providers = config.providers
     doors: dict[str, Source] = {}
@@ -33,7 +34,7 @@ def verifiers(config: Config) -> dict[str, Source]:
     if modelslab and _has_secrets(modelslab, "modelslab"):
         doors["modelslab"] = PathTokens(modelslab.secrets)
     if dashscope and dashscope.events:
-        doors["dashscope"] = _event_bridge(config, dashscope)
+        doors["dashscope"] = _event_bridge(config, dashscope, now)
     return doors
 
 
@@ -91,7 +92,7 @@ def _has_secrets(table: Api, name: str) -> bool:
     return bool(table.secrets)
 
 
-def _event_bridge(config: Config, dashscope: DashScope) -> EventBridge:
+def _event_bridge(config: Config, dashscope: DashScope, now: Callable[[], datetime]) -> EventBridge:
     if not config.public_url:
         raise ConfigError(
             "providers.dashscope.events = true needs public_url, which EventBridge signs:"
@@ -119,5 +120,5 @@ def _event_bridge(config: Config, dashscope: DashScope) -> EventBridge:
             tokens=tuple(dashscope.secrets.values()),
         ),
         Certificates(policy, clock.monotonic),
-        clock.now,
+        now,
     )

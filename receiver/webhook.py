@@ -129,6 +129,7 @@ class Webhook:
                 reason=verdict.reason,
                 headers=_without_secrets(request.raw_headers, verdict.path_secret),
                 body=body,
+                hopeless=verdict.hopeless,
             )
         )
         return self.answers.give(request, source, 401, verdict.reason)

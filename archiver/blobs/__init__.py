@@ -30,11 +30,15 @@ class Put(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlobHead:
-    """What is known of an object without reading it."""
+    """What is known of an object without reading it.
+
+    `sha256` is the digest that the store keeps of it, None where it keeps none.
+    """
 
     size_bytes: int
     media_type: str
     metadata: Mapping[str, str]
+    sha256: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +68,13 @@ class BlobStore(Protocol):
         Names in `metadata` are lower-case a-z, 0-9 and "-"; values are any text, 2 KB in all.
         """
 
-    def read(self, key: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The bytes in pieces of any size; entering raises BucketError if there is no object."""
+    def read(
+        self, key: str, *, begin: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes in pieces of any size; entering raises BucketError if there is no object.
+
+        From `begin` on, and up to but without `end`: some bytes that the object has.
+        """
 
     async def head(self, key: str) -> BlobHead | None:
         """What is known of an object, or None if there is none."""
@@ -75,6 +84,13 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[str]:
         """Our keys that begin with `prefix`, in the order of their bytes."""
+
+    def digests(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        """As `list`, with each key the MD5 of its object's bytes in hex, if the bucket knows it.
+
+        For what went in parts, or is encrypted there, it may be anything else. Only for small
+        objects: some buckets have to read them.
+        """
 
     async def presigned_url(
         self, key: str, *, expires_seconds: int, media_type: str, filename: str
@@ -112,6 +128,12 @@ class BlobStore(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+async def read_whole(blobs: BlobStore, key: str) -> bytes:
+    """All bytes of a small object; raises BucketError if there is none."""
+    async with blobs.read(key) as pieces:
+        return b"".join([piece async for piece in pieces])
 
 
 def is_key(text: str) -> bool:

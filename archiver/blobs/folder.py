@@ -8,9 +8,11 @@ description; with keys made of digests both describe the same bytes.
 
 import asyncio
 import errno
+import hashlib
 import json
 import mimetypes
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -68,12 +70,15 @@ class FolderBlobs:
             await self._run(_discard, file)
 
     @asynccontextmanager
-    async def read(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, key: str, *, begin: int = 0, end: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See BlobStore."""
         require_key(key)
         file = await self._run((self._root / key).open, "rb")
         try:
-            yield self._pieces(file)
+            await self._run(file.seek, begin)
+            yield self._pieces(file, sys.maxsize if end is None else end - begin)
         finally:
             await self._run(file.close)
 
@@ -93,6 +98,15 @@ class FolderBlobs:
         while step := await self._run(lambda: [*islice(keys, _KEYS_PER_STEP)]):
             for key in step:
                 yield key
+
+    async def digests(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        """See BlobStore."""
+        keys = self._keys(prefix, "")
+        while step := await self._run(
+            lambda: [(key, self._md5(key)) for key in islice(keys, _KEYS_PER_STEP)]
+        ):
+            for found in step:
+                yield found
 
     async def presigned_url(
         self, key: str, *, expires_seconds: int, media_type: str, filename: str
@@ -143,9 +157,10 @@ class FolderBlobs:
                 pending, pending_bytes = [], 0
         await self._run(file.writelines, pending)
 
-    async def _pieces(self, file: BinaryIO) -> AsyncIterator[bytes]:
-        while piece := await self._run(file.read, _PIECE_BYTES):
+    async def _pieces(self, file: BinaryIO, size_bytes: int) -> AsyncIterator[bytes]:
+        while piece := await self._run(file.read, min(_PIECE_BYTES, size_bytes)):
             yield piece
+            size_bytes -= len(piece)
 
     def _open_unfinished(self) -> BinaryIO:
         _make_folder(self._unfinished)
@@ -191,6 +206,13 @@ class FolderBlobs:
             description = {"media_type": media_type, "metadata": {}}
         return BlobHead(size_bytes=size_bytes, **description)
 
+    def _md5(self, key: str) -> str:
+        try:
+            with open(f"{self._root}/{key}", "rb", buffering=0) as file:  # noqa: PTH123 - often
+                return hashlib.md5(file.readall(), usedforsecurity=False).hexdigest()
+        except FileNotFoundError:
+            return ""  # deleted just now
+
     def _delete(self, key: str) -> None:
         target = self._root / key
         if target.exists():
@@ -200,11 +222,7 @@ class FolderBlobs:
 
     def _keys(self, prefix: str, folder: str) -> Iterator[str]:
         """The keys below `folder` (empty, or ending in "/") that begin with `prefix`, in order."""
-        path = self._root / folder
-        entries = [*path.iterdir()] if path.is_dir() else []
-        # A folder sorts as its keys do, with the slash.
-        names = sorted(entry.name + "/" * entry.is_dir() for entry in entries)
-        for name in names:
+        for name in _names(self._root / folder):
             key = folder + name
             if name.startswith(".") or not (key.startswith(prefix) or prefix.startswith(key)):
                 continue
@@ -231,6 +249,15 @@ class FolderBlobs:
                     path.unlink()
                     count += 1
         return count
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder, in order; a folder in it sorts as its keys do, with the slash."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name + "/" * entry.is_dir() for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def complaint(root: Path, error: OSError) -> str:

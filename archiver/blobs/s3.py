@@ -1,9 +1,10 @@
 """Any S3 server as a bucket: boto3 finds credentials and endpoint, `s3_wire` moves the bytes."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
@@ -18,15 +19,17 @@ from archiver.blobs.s3_multipart import Multipart, upload_url
 from archiver.blobs.s3_wire import SignedRequests
 from archiver.body import Body
 from archiver.errors import BucketError, ConfigError
+from archiver.keys import BACKUPS
 
 # S3 takes up to 5 GiB at once, but what breaks off begins anew.
 LARGE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
 _METADATA = "x-amz-meta-"
 _CHECKSUM = "x-amz-checksum-sha256"
+_WITH_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
 _PROBE_KEY = "probes/if-none-match"
 # The only ones that are large; others may keep their uploads in the same bucket.
-_LARGE_KEYS = "blobs/sha256/"
+_LARGE_KEYS = ("blobs/sha256/", BACKUPS)
 
 
 class S3Blobs:
@@ -109,14 +112,21 @@ class S3Blobs:
         return Put.REPLACED if replace else Put.CREATED
 
     @asynccontextmanager
-    async def read(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(
+        self, key: str, *, begin: int = 0, end: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See BlobStore."""
-        async with self._requests.ask("GET", self._url(key), good={200}) as response:
-            yield self._pieces(response)
+        whole = begin == 0 and end is None
+        headers = {} if whole else {"Range": f"bytes={begin}-{'' if end is None else end - 1}"}
+        good = {200} if whole else {206}
+        async with self._requests.ask("GET", self._url(key), good=good, headers=headers) as answer:
+            yield self._pieces(answer)
 
     async def head(self, key: str) -> BlobHead | None:
         """See BlobStore."""
-        async with self._requests.ask("HEAD", self._url(key), good={200, 404}) as response:
+        async with self._requests.ask(
+            "HEAD", self._url(key), good={200, 404}, headers=_WITH_CHECKSUM
+        ) as response:
             if response.status == 404:
                 return None
             return BlobHead(
@@ -127,6 +137,7 @@ class S3Blobs:
                     for name, value in response.headers.items()
                     if name.lower().startswith(_METADATA)
                 },
+                sha256=_whole_checksum(response.headers.get(_CHECKSUM)),
             )
 
     async def delete(self, key: str) -> None:
@@ -136,11 +147,13 @@ class S3Blobs:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """See BlobStore."""
-        async for page in self._administration.pages("list_objects_v2", self._prefix + prefix):
-            for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(self._prefix)
-                if is_key(key):
-                    yield key
+        async for item in self._listed(prefix):
+            yield item["Key"].removeprefix(self._prefix)
+
+    async def digests(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        """See BlobStore; it is what the server calls the object's ETag."""
+        async for item in self._listed(prefix):
+            yield item["Key"].removeprefix(self._prefix), item["ETag"].strip('"')
 
     async def presigned_url(
         self, key: str, *, expires_seconds: int, media_type: str, filename: str
@@ -200,20 +213,27 @@ class S3Blobs:
 
     async def sweep(self, *, begun_before: datetime) -> int:
         """See BlobStore."""
-        ours, count = self._prefix + _LARGE_KEYS, 0
-        async for page in self._administration.pages("list_multipart_uploads", ours):
-            for upload in page.get("Uploads", ()):
-                key = upload["Key"].removeprefix(self._prefix)
-                is_ours = upload["Key"].startswith(ours) and is_key(key)
-                if is_ours and upload["Initiated"] < begun_before:
-                    await self._multipart.abort(upload_url(self._url(key), upload["UploadId"]))
-                    count += 1
+        count = 0
+        for ours in (self._prefix + begin for begin in _LARGE_KEYS):
+            async for page in self._administration.pages("list_multipart_uploads", ours):
+                for upload in page.get("Uploads", ()):
+                    key = upload["Key"].removeprefix(self._prefix)
+                    is_ours = upload["Key"].startswith(ours) and is_key(key)
+                    if is_ours and upload["Initiated"] < begun_before:
+                        await self._multipart.abort(upload_url(self._url(key), upload["UploadId"]))
+                        count += 1
         return count
 
     async def close(self) -> None:
         """See BlobStore."""
         await self._requests.close()
         await self._administration.close()
+
+    async def _listed(self, prefix: str) -> AsyncIterator[Mapping[str, Any]]:
+        async for page in self._administration.pages("list_objects_v2", self._prefix + prefix):
+            for item in page.get("Contents", ()):
+                if is_key(item["Key"].removeprefix(self._prefix)):
+                    yield item
 
     def _url(self, key: str) -> str:
         require_key(key)
@@ -241,6 +261,15 @@ class S3Blobs:
 def _quoted(metadata: Mapping[str, str]) -> dict[str, str]:
     """Any text as what a header may hold."""
     return {name: quote(value, safe="/:") for name, value in metadata.items()}
+
+
+def _whole_checksum(said: str | None) -> bytes | None:
+    """The digest that a server keeps of all bytes; that of parts, with their number, is none."""
+    try:
+        digest = b64decode(said or "", validate=True)
+    except ValueError:
+        return None
+    return digest if len(digest) == 32 else None
 
 
 def _is_aws(server: str) -> bool:

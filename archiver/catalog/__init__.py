@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from archiver.catalog.cards import Cards
 from archiver.catalog.credits import Credits
 from archiver.catalog.deliveries import Deliveries
+from archiver.catalog.fixity import FixityTables
+from archiver.catalog.forgetting import Forgetting
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
+from archiver.catalog.orders import Orders
+from archiver.catalog.outcomes import Outcomes
+from archiver.catalog.previews import Previews
 from archiver.catalog.renders import Renders
+from archiver.catalog.segmenting import Segmenting
 from archiver.catalog.texts import Texts
+from archiver.catalog.tombstones import Tombstones
+from archiver.catalog.unsafe import UnsafeSlots
+from archiver.catalog.usage import use
 from archiver.catalog.walks import Walks
 from archiver.errors import CatalogUnavailableError
+from archiver.prunings import Prunings
 from archiver.sqlite import DATA_FAULTS, Connection, Error, open_reader, open_writer
 from archiver.writer import WriterThread
 
@@ -35,12 +45,21 @@ class Tables:
         self.connection = connection
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
+        self.orders = Orders(connection)
         self.renders = Renders(connection)
         self.deliveries = Deliveries(connection)
+        self.outcomes = Outcomes(connection)
         self.credits = Credits(connection)
         self.texts = Texts(connection)
         self.cards = Cards(connection)
         self.walks = Walks(connection)
+        self.unsafe = UnsafeSlots(connection)
+        self.previews = Previews(connection)
+        self.fixity = FixityTables(connection)
+        self.tombstones = Tombstones(connection)
+        self.forgetting = Forgetting(connection)
+        self.segmenting = Segmenting(connection)
+        self.prunings = Prunings(connection)
 
 
 class Catalog:
@@ -51,15 +70,19 @@ class Catalog:
         self._writer: WriterThread[Callable[[Tables], Any], Any] = WriterThread(
             "catalog", lambda: open_writer(path, create=False), _commit
         )
+        self._used = ExitStack()
 
     async def start(self, *, opened: bool = True) -> None:
         """Opens the file, which must have been migrated; raises CatalogUnavailableError.
 
         Unless `opened`: then the first write opens it, and whoever writes is told if it cannot.
+        Nobody puts another file in its place until `close`.
         """
+        self._used.enter_context(use(self._path))
         try:
             await self._writer.start(opened=opened)
         except Error as error:
+            self._used.close()
             raise _unavailable(self._path, error) from error
 
     async def write(self, work: Callable[[Tables], T]) -> T:
@@ -79,6 +102,7 @@ class Catalog:
     async def close(self) -> None:
         """Commits what waits and closes the file."""
         await self._writer.close()
+        self._used.close()
 
 
 class CatalogReader:

@@ -13,6 +13,12 @@ from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
 _COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at, rendering"
+INSERT = f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+
+_DAMAGED = (
+    "EXISTS (SELECT 1 FROM fixity WHERE fixity.sha256 = assets.sha256"
+    " AND outcome IN ('missing', 'damaged'))"
+)
 
 _decode_rendering = msgspec.json.Decoder(Rendering).decode
 
@@ -20,7 +26,7 @@ _decode_rendering = msgspec.json.Decoder(Rendering).decode
 def load(connection: Connection, generation: int) -> Mapping[int, tuple[Asset, ...]]:
     """The assets of each slot of one generation, oldest first."""
     rows = connection.execute(
-        f"SELECT slot, {_COLUMNS} FROM assets"
+        f"SELECT slot, {_COLUMNS}, {_DAMAGED} FROM assets"
         " WHERE slot IN (SELECT number FROM slots WHERE generation = ?) ORDER BY slot, archived_at",
         (generation,),
     )
@@ -29,20 +35,22 @@ def load(connection: Connection, generation: int) -> Mapping[int, tuple[Asset, .
 
 def add(connection: Connection, slot: int, asset: Asset) -> None:
     """Writes one new asset; the bytes are in the bucket already."""
-    connection.execute(
-        f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        (
-            slot,
-            asset.origin.value,
-            asset.sha256,
-            asset.blob_key,
-            asset.size_bytes,
-            asset.media_type,
-            asset.width,
-            asset.height,
-            to_millis(asset.archived_at),
-            msgspec.json.encode(asset.rendering).decode() if asset.rendering else None,
-        ),
+    connection.execute(INSERT, to_row(slot, asset))
+
+
+def to_row(slot: int, asset: Asset) -> tuple[Any, ...]:
+    """The values that `INSERT` takes."""
+    return (
+        slot,
+        asset.origin.value,
+        asset.sha256,
+        asset.blob_key,
+        asset.size_bytes,
+        asset.media_type,
+        asset.width,
+        asset.height,
+        to_millis(asset.archived_at),
+        msgspec.json.encode(asset.rendering).decode() if asset.rendering else None,
     )
 
 
@@ -56,7 +64,8 @@ def slots_with_digest(connection: Connection, prefix: bytes) -> list[int]:
 
 
 def _from_row(row: tuple[Any, ...]) -> Asset:
-    origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at, rendering = row
+    origin, sha256, blob_key, size_bytes, media_type, width, height, *rest = row
+    archived_at, rendering, damaged = rest
     return Asset(
         origin=Origin(origin),
         sha256=sha256,
@@ -67,4 +76,5 @@ def _from_row(row: tuple[Any, ...]) -> Asset:
         height=height,
         archived_at=from_millis(archived_at),
         rendering=_decode_rendering(rendering) if rendering else None,
+        damaged=bool(damaged),
     )

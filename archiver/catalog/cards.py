@@ -6,7 +6,7 @@ It says nothing that the other tables do not; `archiver.ledger` keeps it in step
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,9 @@ _OF_FEW_VALUES = ("width", "height", "steps", "guidance_scale")
 # More than a plan makes use of.
 _MOST_VALUES = 500
 
-_PUT = f"REPLACE INTO cards ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
+PUT = f"REPLACE INTO cards ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
+
+PUT_VALUE = "INSERT OR IGNORE INTO card_values (name, value) VALUES (?, ?)"
 
 
 class Cards:
@@ -35,21 +37,13 @@ class Cards:
 
     def put(self, cards: Sequence[Card]) -> None:
         """Writes some cards in place of those of the same numbers."""
-        self._connection.executemany(_PUT, map(_to_row, cards))
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO card_values (name, value) VALUES (?, ?)",
-            {
-                (column, value)
-                for card in cards
-                for column in _OF_FEW_VALUES
-                if (value := getattr(card, column)) is not None
-            },
-        )
+        self._connection.executemany(PUT, map(to_row, cards))
+        self._connection.executemany(PUT_VALUE, few_values(cards))
 
     def load(self, numbers: Sequence[int]) -> dict[int, tuple[Card, str | None]]:
         """The cards of those archive numbers that have one, each with its prompt as it was told."""
         found: dict[int, tuple[Card, str | None]] = {}
-        shown = ", ".join(f"cards.{name}" for name in COLUMNS)
+        shown = ", ".join(_SHOWN.get(name, f"cards.{name}") for name in COLUMNS)
         for some in in_portions(numbers):
             rows = self._connection.execute(
                 f"SELECT params ->> '$.prompt', {shown} FROM cards"
@@ -60,6 +54,14 @@ class Cards:
             )
             found |= {card.number: (card, prompt) for prompt, *row in rows if (card := _card(row))}
         return found
+
+    def with_digest(self, sha256: bytes) -> list[int]:
+        """The archive numbers of slots with those very bytes, the newest 1,000 of them first."""
+        rows = self._connection.execute(
+            "SELECT number FROM cards WHERE sha256 = ? ORDER BY number DESC LIMIT 1000",
+            (sha256,),
+        )
+        return [number for (number,) in rows]
 
     def values(self) -> Mapping[str, Sequence[float]]:
         """Every value that there is, or was, of those columns that have few."""
@@ -104,19 +106,23 @@ class Cards:
 
 
 _MOMENTS = ("created_at", "completed_at", "archived_at", "first_heard_at")
-_FLAGS = ("drawn", "flagged", "moderated")
+_FLAGS = ("drawn", "flagged", "moderated", "damaged")
+
+# A seed that fits no column, as the JSON has it: SQLite would make a broken number of it.
+_SHOWN = {"seed": "ifnull(cards.seed, params -> '$.seed')"}
 
 # What stands in a column otherwise than on a card, and how it is written and read.
 _INTO: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MOMENTS, to_millis),
     **dict.fromkeys(_FLAGS, int),
     **dict.fromkeys(("generation_state", "state", "origin"), lambda value: value and value.value),
-    # A seed beyond is found by its token.
+    # A seed beyond is found by its token, and shown from the parameters (`_SHOWN`).
     "seed": lambda seed: seed if seed is not None and seed <= MAX_NUMBER else None,
 }
 _OUT_OF: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MOMENTS, from_millis),
     **dict.fromkeys(_FLAGS, bool),
+    "seed": lambda seed: seed and int(seed),
     # Looked up, for an enumeration takes far longer to find a member of its own.
     "generation_state": {state.value: state for state in GenerationState}.__getitem__,
     "state": {state.value: state for state in SlotState}.__getitem__,
@@ -127,7 +133,18 @@ _INTO_PLACES = tuple((COLUMNS.index(name), into) for name, into in _INTO.items()
 _OUT_OF_PLACES = tuple((COLUMNS.index(name), out_of) for name, out_of in _OUT_OF.items())
 
 
-def _to_row(card: Card) -> list[Any]:
+def few_values(cards: Iterable[Card]) -> set[tuple[str, float]]:
+    """The names and values that `PUT_VALUE` takes."""
+    return {
+        (column, value)
+        for card in cards
+        for column in _OF_FEW_VALUES
+        if (value := getattr(card, column)) is not None
+    }
+
+
+def to_row(card: Card) -> list[Any]:
+    """The values of `COLUMNS`."""
     row = list(msgspec.structs.astuple(card))
     for place, into in _INTO_PLACES:
         row[place] = into(row[place])

@@ -43,13 +43,25 @@ class Deliveries:
         ).fetchone()
         return row[0] if row else 0
 
-    def advance(self, inbox: str, position: int) -> None:
+    def reached_at(self, inbox: str) -> datetime | None:
+        """When the delivery was received that has that last position, if it was noted."""
+        row = self._connection.execute(
+            "SELECT received_at FROM inbox_positions WHERE inbox = ?", (inbox,)
+        ).fetchone()
+        return from_millis(row[0]) if row else None
+
+    def advance(self, inbox: str, position: int, *, received_at: datetime | None = None) -> None:
         """Notes, in the same commit as their effect, that all up to `position` is absorbed."""
         self._connection.execute(
-            "INSERT INTO inbox_positions VALUES (?, ?) ON CONFLICT (inbox) DO UPDATE"
-            " SET position = max(position, excluded.position)",
-            (inbox, position),
+            "INSERT INTO inbox_positions (inbox, position, received_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (inbox) DO UPDATE SET position = excluded.position,"
+            " received_at = excluded.received_at WHERE excluded.position > position",
+            (inbox, position, to_millis(received_at)),
         )
+
+    def begin_anew(self, inbox: str) -> None:
+        """Forgets that anything of that inbox was absorbed."""
+        self._connection.execute("DELETE FROM inbox_positions WHERE inbox = ?", (inbox,))
 
     def observed(self, said: Sequence[tuple[Delivery, int, str]]) -> None:
         """Notes which delivery said what state of which generation's key.
@@ -71,9 +83,12 @@ class Deliveries:
                 for delivery, generation, state in said
             ],
         )
+
+    def understood(self, refs: Iterable[DeliveryRef]) -> None:
+        """Notes deliveries that could be understood, whether or not they said anything to us."""
         self._connection.executemany(
             "DELETE FROM unparsed WHERE inbox = ? AND position = ?",
-            [(delivery.ref.inbox, delivery.ref.position) for delivery, _, _ in said],
+            [(ref.inbox, ref.position) for ref in refs],
         )
 
     def unparsed(self, delivery: Delivery, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -20,11 +21,11 @@ from archiver.models import Generation, GenerationParams, GenerationState
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
-_COLUMNS = (
+COLUMNS = (
     f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, canceled, track_id,"
     " cost, created_at, completed_at, first_heard_at, account, hinted_at, revision, sealed_revision"
 )
-_NAMES = _COLUMNS.split(", ")
+_NAMES = COLUMNS.split(", ")
 _PLACES = ",".join("?" * len(_NAMES))
 
 _PARAMS = tuple(field.name for field in fields(GenerationParams))
@@ -47,8 +48,7 @@ class Generations:
         for some in in_portions(names):
             places = ",".join(["(?,?)"] * len(some))
             rows = self._connection.execute(
-                f"SELECT key, {_COLUMNS} FROM generations"
-                f" WHERE (provider, id) IN (VALUES {places})",
+                f"SELECT key, {COLUMNS} FROM generations WHERE (provider, id) IN (VALUES {places})",
                 [part for name in some for part in name],
             ).fetchall()
             found |= {(row[1], row[2]): _from_row(self._connection, row) for row in rows}
@@ -68,6 +68,28 @@ class Generations:
             "SELECT key FROM generations WHERE key > ? ORDER BY key LIMIT ?", (above, limit)
         )
         return [key for (key,) in rows]
+
+    def names(self, *, above: int, limit: int) -> list[tuple[int, str, str]]:
+        """`(key, provider, id)` of those there are, by key ascending."""
+        return self._connection.execute(
+            "SELECT key, provider, id FROM generations WHERE key > ? ORDER BY key LIMIT ?",
+            (above, limit),
+        ).fetchall()
+
+    def after(self, name: tuple[str, str], *, limit: int) -> list[tuple[str, str]]:
+        """The `(provider, id)` of those whose names come after that one, in their order."""
+        return self._connection.execute(
+            "SELECT provider, id FROM generations WHERE (provider, id) > (?, ?)"
+            " ORDER BY provider, id LIMIT ?",
+            (*name, limit),
+        ).fetchall()
+
+    def begun_at(self) -> datetime | None:
+        """When the first that there is was heard of."""
+        row = self._connection.execute(
+            "SELECT first_heard_at FROM generations ORDER BY key LIMIT 1"
+        ).fetchone()
+        return from_millis(row[0]) if row else None
 
     def refresh(self, known: Generation) -> Generation:
         """The generation as it stands now: the known one itself, if nothing has changed since."""
@@ -125,15 +147,15 @@ class Generations:
 
     def _write(self, before: Generation | None, after: Generation, revision: int) -> int:
         """Writes the one row, or of a known one the columns that changed; the answer is its key."""
-        row = _row(after, revision)
+        row = to_row(after, revision)
         if before is None:
             inserted = self._connection.execute(
-                f"INSERT INTO generations ({_COLUMNS}) VALUES ({_PLACES})", row
+                f"INSERT INTO generations ({COLUMNS}) VALUES ({_PLACES})", row
             ).lastrowid
             assert inserted is not None
             return inserted
         assert before.key is not None
-        known = zip(_NAMES, _row(before, before.revision), row, strict=True)
+        known = zip(_NAMES, to_row(before, before.revision), row, strict=True)
         changed = {name: new for name, old, new in known if new != old}
         assigned = ",".join(f"{name}=?" for name in changed)
         self._connection.execute(
@@ -143,12 +165,13 @@ class Generations:
 
     def _load(self, where: str, values: tuple[Any, ...]) -> Generation | None:
         row = self._connection.execute(
-            f"SELECT key, {_COLUMNS} FROM generations WHERE {where}", values
+            f"SELECT key, {COLUMNS} FROM generations WHERE {where}", values
         ).fetchone()
         return _from_row(self._connection, row) if row else None
 
 
-def _row(generation: Generation, revision: int) -> tuple[Any, ...]:
+def to_row(generation: Generation, revision: int) -> tuple[Any, ...]:
+    """The values of `COLUMNS`."""
     return (
         generation.provider,
         generation.id,

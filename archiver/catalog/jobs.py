@@ -15,23 +15,36 @@ from typing import Any
 from archiver.errors import LeaseLostError
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
-from archiver.work import Job, JobKind, JobState, WantedJob
+from archiver.work import (
+    CANCELLED_BY_OPERATOR,
+    HELD_BY_OPERATOR,
+    Job,
+    JobKind,
+    JobState,
+    WantedJob,
+)
 
 # A job that killed its worker this often is held, until it is heard of again or the service starts.
 MAX_CRASHES = 5
 
-_WANT = """
+# A person's word outlasts planning: what was held stays so, what was cancelled until its target
+# changes.
+_HELD = f"jobs.state = 'held' AND jobs.reason = '{HELD_BY_OPERATOR}'"
+_WANT = f"""
 INSERT INTO jobs (kind, subject, target, state, reason, host, deadline_at, run_at, wanted_at)
 VALUES (?,?,?,?,?,?,?,?,?)
 ON CONFLICT (kind, subject) DO UPDATE SET
-    target=excluded.target, state=excluded.state, reason=excluded.reason, host=excluded.host,
-    deadline_at=excluded.deadline_at, wanted_at=excluded.wanted_at, run_at=excluded.run_at,
-    attempts=0,
-    crashes=0, first_attempt_at=NULL, finished_at=NULL
+    target=excluded.target, host=excluded.host, deadline_at=excluded.deadline_at,
+    state=CASE WHEN {_HELD} THEN jobs.state ELSE excluded.state END,
+    reason=CASE WHEN {_HELD} THEN jobs.reason ELSE excluded.reason END,
+    run_at=CASE WHEN {_HELD} THEN NULL ELSE excluded.run_at END,
+    wanted_at=excluded.wanted_at, attempts=0, crashes=0, first_attempt_at=NULL, finished_at=NULL
 WHERE jobs.state <> 'running'
     AND (jobs.target <> excluded.target
          OR jobs.state NOT IN ('available', 'scheduled', excluded.state)
-         OR jobs.state = 'available' AND excluded.deadline_at < jobs.deadline_at)
+            AND (jobs.kind <> 'derive' OR jobs.state = 'cancelled')
+            AND jobs.reason NOT IN ('{HELD_BY_OPERATOR}', '{CANCELLED_BY_OPERATOR}')
+         OR (jobs.state = 'available' OR {_HELD}) AND excluded.deadline_at < jobs.deadline_at)
 """
 
 COLUMNS = "id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence"
@@ -68,7 +81,10 @@ class Jobs:
     def want(self, jobs: Iterable[WantedJob], *, now: datetime) -> None:
         """Makes sure that each job is waiting or under way; a new target re-arms a row at rest.
 
-        A running row is left alone: who finishes it plans again.
+        A running row is left alone: who finishes it plans again. What was derived once, or never
+        could be, is not derived again: nothing that is heard later changes a picture's bytes.
+        What a person holds is only brought up to date, and what one has cancelled is not wanted
+        again for the same target.
         """
         self._connection.executemany(
             _WANT,
@@ -89,7 +105,7 @@ class Jobs:
         )
 
     def cancel(self, kind: JobKind, subject: int, *, now: datetime) -> None:
-        """Takes back a job that waits; one that was tried and is held waits for a person.
+        """Takes back a job that waits; one that was tried, or is held by a person, waits for one.
 
         A drawing is taken back even then, and from under whoever is at it: it takes long, and may
         have become forbidden.
@@ -98,7 +114,8 @@ class Jobs:
             "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?,"
             " leased_by=NULL, lease_until=NULL WHERE kind=? AND subject=?"
             " AND (state IN ('available', 'scheduled') OR state='held' AND attempts=0"
-            " OR kind='render' AND state IN ('running', 'held'))",
+            " OR kind='render' AND state IN ('running', 'held'))"
+            f" AND NOT ({_HELD})",
             (to_millis(now), kind.value, subject),
         )
 
@@ -214,6 +231,15 @@ class Jobs:
             "SELECT subject FROM jobs WHERE kind='fetch' AND state='held'"
         )
         return [number for (number,) in rows]
+
+    def ended_since(self, kind: JobKind, moment: datetime) -> list[int]:
+        """The subjects of jobs of that kind that have ended since then, or are under way."""
+        rows = self._connection.execute(
+            "SELECT subject FROM jobs WHERE kind=? AND (finished_at >= ? OR state='running')"
+            " ORDER BY subject",
+            (kind.value, to_millis(moment)),
+        )
+        return [subject for (subject,) in rows]
 
     def of(self, kind: JobKind, subject: int) -> JobRow | None:
         """The job of that kind for that subject, or None."""

@@ -12,7 +12,7 @@ from archiver.sqlite import Connection
 
 _COLUMNS = f"url_sha256, location, host, expires_at, inbox, position, {FAILURE_COLUMNS}"
 
-_PUT = (
+PUT = (
     f"INSERT INTO links (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (slot, url_sha256) DO UPDATE SET expires_at=excluded.expires_at,"
     " inbox=excluded.inbox, position=excluded.position, failure_class=excluded.failure_class,"
@@ -32,19 +32,21 @@ def load(connection: Connection, generation: int) -> Mapping[int, tuple[Link, ..
 
 def put(connection: Connection, slot: int, link: Link) -> None:
     """Writes one link, new or changed."""
+    connection.execute(PUT, to_row(slot, link))
+
+
+def to_row(slot: int, link: Link) -> tuple[Any, ...]:
+    """The values that `PUT` takes."""
     ref = link.heard_in
-    connection.execute(
-        _PUT,
-        (
-            slot,
-            link.url_sha256,
-            link.location,
-            link.host,
-            to_millis(link.expires_at),
-            ref.inbox,
-            ref.position,
-            *failure_to_row(link.failure),
-        ),
+    return (
+        slot,
+        link.url_sha256,
+        link.location,
+        link.host,
+        to_millis(link.expires_at),
+        ref.inbox,
+        ref.position,
+        *failure_to_row(link.failure),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from archiver.catalog.jobs import COLUMNS, LEASE, MAX_CRASHES, job_from_row
 from archiver.moments import to_millis
 from archiver.sqlite import Connection
-from archiver.work import Job, JobState
+from archiver.work import HELD_BY_OPERATOR, Job, JobState
 
 # The heartbeats' name for all that draw, wherever they stand.
 RENDERER = "render"
@@ -52,11 +52,14 @@ class Renders:
         return row[0] if row else ""
 
     def offer_again(self) -> None:
-        """Makes available what was refused, unless it is final or killed too many workers."""
+        """Makes available what was refused, unless it is final or killed too many workers.
+
+        What a person holds stays held.
+        """
         self._connection.execute(
             "UPDATE jobs SET state='available'"
-            " WHERE kind='render' AND state='held' AND crashes < ?",
-            (MAX_CRASHES,),
+            " WHERE kind='render' AND state='held' AND crashes < ? AND reason <> ?",
+            (MAX_CRASHES, HELD_BY_OPERATOR),
         )
 
     def refusals(self) -> Mapping[str, int]:

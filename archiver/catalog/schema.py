@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from archiver.catalog.schema_later import LATER_STEPS
 from archiver.sqlite import open_writer
 
 catalog = Migrations("catalog")
@@ -274,6 +275,15 @@ def _cards(db: Database) -> None:
 def _canceled(db: Database) -> None:
     db.execute("ALTER TABLE generations ADD COLUMN canceled INTEGER NOT NULL DEFAULT 0")
     db.execute("UPDATE generations SET canceled = 1 WHERE state = 'canceled'")
+
+
+for _name, _step in LATER_STEPS:
+    catalog(name=_name)(_step)
+
+
+def steps() -> tuple[str, ...]:
+    """What the newest schema is made of, in this order."""
+    return tuple(step.name for step in catalog.pending(Database(memory=True)))
 
 
 def migrate(path: Path) -> None:

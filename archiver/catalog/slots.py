@@ -14,6 +14,10 @@ from archiver.sqlite import Connection
 
 _CHANGING = f"state, reason, asked, undrawn, {FAILURE_COLUMNS}"
 _COLUMNS = f"number, slot_index, role, {_CHANGING}"
+INSERT = (
+    f"INSERT INTO slots (number, generation, slot_index, role, {_CHANGING})"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
 _ASSIGNED = ", ".join(f"{name}=?" for name in _CHANGING.split(", "))
 
 _decode_undrawn = msgspec.json.Decoder(Undrawn).decode
@@ -31,7 +35,8 @@ def load(connection: Connection, generation: int) -> tuple[Slot, ...]:
 
 
 def save(connection: Connection, generation: int, before: Slot | None, after: Slot) -> Slot:
-    """Writes what changed of one slot; the answer has its archive number, given here if new."""
+    """Writes what changed of one slot; the answer has its archive number, given here if it is new
+    and has none."""
     number = before.number if before else None
     if number is None:
         number = _insert(connection, generation, after)
@@ -49,13 +54,14 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
 
 
 def _insert(connection: Connection, generation: int, slot: Slot) -> int:
-    cursor = connection.execute(
-        f"INSERT INTO slots (generation, slot_index, role, {_CHANGING})"
-        " VALUES (?,?,?,?,?,?,?,?,?,?)",
-        (generation, slot.index, slot.role, *_row(slot)),
-    )
+    cursor = connection.execute(INSERT, to_row(slot.number, generation, slot))
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+def to_row(number: int | None, generation: int, slot: Slot) -> tuple[Any, ...]:
+    """The values that `INSERT` takes; without a number the table gives one."""
+    return (number, generation, slot.index, slot.role, *_row(slot))
 
 
 def _row(slot: Slot) -> tuple[Any, ...]:

@@ -1,7 +1,9 @@
 """Rejected requests, kept for a while so that they can be verified again once a secret is mended.
 
 Nothing here was acknowledged and anyone may have sent it, so it is bounded in every direction
-and never waits for the disk: a full queue or a full file drops, and no sender notices.
+and never waits for the disk: a full queue or a full file drops, counts what it has dropped, and no
+sender notices. What no secret could ever verify, such as a request without a signature, has quotas
+of its own and goes first: however much of it comes, it pushes nothing out that can be verified.
 """
 
 from __future__ import annotations
@@ -17,44 +19,28 @@ from typing import Any
 
 import msgspec
 
-from archiver.log import logger
+from archiver.inbox.quarantine_file import Dropped, Item, LetGo, commit, open_file
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection, Error, is_damage, open_reader, open_writer
+from archiver.sqlite import Error, open_reader
 from archiver.writer import WriterThread
 
-MAX_ROWS = 100_000
-MAX_BYTES = 64 << 20
 MAX_WAITING = 256
 # One address may not push everyone else's requests out; a night of a real provider's has room.
 MAX_BYTES_PER_PEER = 2 << 20
 PEER_WINDOW = timedelta(minutes=10)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS rejected (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    source TEXT NOT NULL,
-    path_token TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    peer TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    sha256 BLOB NOT NULL UNIQUE,        -- of headers and body: a forger's copy replaces no original
-    headers BLOB NOT NULL,
-    body BLOB NOT NULL
-) STRICT;
-"""
-
-_INSERT = """
-INSERT INTO rejected (source, path_token, received_at, peer, reason, sha256, headers, body)
-VALUES (?,?,?,?,?,?,?,?)
-ON CONFLICT (sha256) DO UPDATE SET received_at=excluded.received_at, reason=excluded.reason
-"""
+# Drops are told to the file this seldom, so that they cost a flood's victim nothing.
+_TELL_EVERY = timedelta(seconds=1)
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """A request that was refused for its signature; fields as in `models.Delivery`."""
+    """A request that was refused for its signature; fields as in `models.Delivery`.
+
+    It is `hopeless` if no secret could ever verify it.
+    """
 
     source: str
     path_token: str
@@ -63,17 +49,22 @@ class Rejected:
     reason: str
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    hopeless: bool = False
 
 
 class Quarantine:
-    """The quarantine file of the receiving process, its only writer."""
+    """The quarantine file of the receiving process, which alone puts requests in and takes them
+    out; commands may mark some as verified."""
 
     def __init__(self, path: Path) -> None:
-        self._writer: WriterThread[tuple[Any, ...], None] = WriterThread(
-            "quarantine", lambda: _open(path), _commit
+        self._writer: WriterThread[Item, None] = WriterThread(
+            "quarantine", lambda: open_file(path), commit
         )
-        self._bytes_of: Counter[str] = Counter()
+        self._bytes_of: Counter[tuple[str, bool]] = Counter()
         self._window_ends_at: datetime | None = None
+        self._dropped: Counter[str] = Counter()
+        self._dropped_at: datetime | None = None
+        self._tell_at: datetime | None = None
 
     async def start(self) -> None:
         """Begins to take copies; a disk that fails now must not keep webhooks from coming in."""
@@ -83,25 +74,51 @@ class Quarantine:
         """Keeps a copy if there is room for it; never waits and never fails."""
         row = _to_row(rejected)
         size_bytes = sum(len(value) for value in row if isinstance(value, bytes))
-        if not self._admits(rejected.peer, size_bytes, rejected.received_at):
-            return False
-        future = self._writer.put(row)
-        future.add_done_callback(lambda done: done.exception())  # a lost copy is no one's error
-        return True
+        why_not = self._why_not(rejected, size_bytes)
+        if why_not:
+            self._dropped[why_not] += 1
+            self._dropped_at = rejected.received_at
+        else:
+            self._put(row)
+        if self._tell_at is None or rejected.received_at >= self._tell_at:
+            self._tell_dropped()
+            self._tell_at = rejected.received_at + _TELL_EVERY
+        return not why_not
+
+    async def let_go(self, ids: Sequence[int]) -> None:
+        """Forgets requests that are safe elsewhere; raises Error if the file cannot be written."""
+        await self._writer.put(LetGo(ids=ids))
 
     async def close(self) -> None:
         """Writes what waits and closes the file."""
+        self._tell_dropped()
         await self._writer.close()
 
-    def _admits(self, peer: str, size_bytes: int, now: datetime) -> bool:
+    def _why_not(self, rejected: Rejected, size_bytes: int) -> str:
+        """Why there is no room for it, or ""."""
+        now, whose = rejected.received_at, (rejected.peer, rejected.hopeless)
         if self._window_ends_at is None or now >= self._window_ends_at:
             self._bytes_of.clear()
             self._window_ends_at = now + PEER_WINDOW
-        used_bytes = self._bytes_of[peer] + size_bytes
-        if self._writer.backlog >= MAX_WAITING or used_bytes > MAX_BYTES_PER_PEER:
-            return False
-        self._bytes_of[peer] = used_bytes
-        return True
+        if self._writer.backlog >= (MAX_WAITING // 2 if rejected.hopeless else MAX_WAITING):
+            return "too many at once"
+        used_bytes = self._bytes_of[whose] + size_bytes
+        if used_bytes > MAX_BYTES_PER_PEER:
+            return "too much from one address"
+        self._bytes_of[whose] = used_bytes
+        return ""
+
+    def _tell_dropped(self) -> None:
+        if self._dropped_at is None:
+            return
+        last_at = to_millis(self._dropped_at)
+        for why, count in self._dropped.items():
+            self._put(Dropped(why=why, count=count, last_at=last_at))
+        self._dropped, self._dropped_at = Counter(), None
+
+    def _put(self, item: Item) -> None:
+        future = self._writer.put(item)
+        future.add_done_callback(lambda done: done.exception())  # a lost copy is no one's error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +138,8 @@ def refused(path: Path) -> Sequence[Refused]:
     try:
         with closing(open_reader(path)) as connection:
             rows = connection.execute(
-                "SELECT source, reason, count(*), max(received_at) FROM rejected"
-                " GROUP BY source, reason ORDER BY max(received_at) DESC"
+                "SELECT source, reason, count(*), max(max(received_at, last_at)) AS last"
+                " FROM rejected GROUP BY source, reason ORDER BY last DESC"
             ).fetchall()
     except Error:
         return []  # being made just now, or damaged: its writer begins it anew
@@ -130,53 +147,6 @@ def refused(path: Path) -> Sequence[Refused]:
         Refused(source=source, reason=reason, count=count, last_at=from_millis(last_at))
         for source, reason, count, last_at in rows
     ]
-
-
-def _open(path: Path) -> Connection:
-    """The file, made anew if it is damaged: nobody was promised what it held."""
-    try:
-        return _open_once(path)
-    except Error as error:
-        if not is_damage(error):
-            raise
-        logger().error("the quarantine is damaged and begun anew", error=str(error))
-        for end in ("", "-wal", "-shm"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
-        return _open_once(path)
-
-
-def _open_once(path: Path) -> Connection:
-    # OFF: nobody was promised that these survive a power cut, so no fsync is spent on strangers.
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    connection = open_writer(path, synchronous="OFF")
-    connection.executescript(_SCHEMA)
-    return connection
-
-
-def _commit(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(_INSERT, rows)
-    connection.execute(
-        "DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", (MAX_ROWS,)
-    )
-    _trim_bytes(connection)
-    connection.execute("COMMIT")
-    return [None] * len(rows)
-
-
-def _trim_bytes(connection: Connection) -> None:
-    """Lets the oldest go that do not fit; measured by the file's pages, which costs nothing."""
-    pages, free, page_bytes = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    if (pages - free) * page_bytes > MAX_BYTES:
-        connection.execute(
-            "DELETE FROM rejected WHERE id IN (SELECT id FROM (SELECT id,"
-            " sum(length(body) + length(headers) + 200) OVER (ORDER BY id DESC) AS kept_bytes"
-            " FROM rejected) WHERE kept_bytes > ?)",
-            (MAX_BYTES * 3 // 4,),
-        )
 
 
 def _to_row(rejected: Rejected) -> tuple[Any, ...]:
@@ -187,6 +157,7 @@ def _to_row(rejected: Rejected) -> tuple[Any, ...]:
         to_millis(rejected.received_at),
         rejected.peer,
         rejected.reason,
+        int(rejected.hopeless),
         sha256(headers + rejected.body).digest(),
         headers,
         rejected.body,

@@ -173,6 +173,18 @@ def inbox_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.db") if path.stem != "quarantine")
 
 
+def begin_anew(path: Path) -> None:
+    """Gives an inbox that nobody has open another UUID; raises Error.
+
+    To absorb it is another then, of which nothing was heard yet.
+    """
+    connection = open_writer(path, create=False)
+    try:
+        connection.execute("UPDATE inbox SET uuid = ?", (str(uuid.uuid4()),))
+    finally:
+        connection.close()
+
+
 def _open(path: Path) -> Connection:
     # Whoever can read an inbox can read full links, each the key to a picture.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from archiver.lifecycle import withheld
 from archiver.models import Generation, Slot
 from archiver.search import Hit, find
 from archiver.story import generation_story, hit_summary
-from archiver.web.answers import as_json, problem, streamed
+from archiver.web.answers import as_json, content, problem
 
 PRESIGNED_SECONDS = 300
 
@@ -58,7 +58,7 @@ class ArchiveApi:
             generation, slot = known
             hit = Hit(card=card_of(generation, slot), prompt=generation.params.prompt)
             story = generation_story(tables, generation, now=self._now())
-            return {**hit_summary(hit), "generation": story}
+            return {**hit_summary(hit), **_looks(tables, *known), "generation": story}
 
         found = await self._catalog.read(summary)
         return as_json(found) if found else problem(404, "no asset has that number")
@@ -68,7 +68,7 @@ class ArchiveApi:
         found = await self._catalog.read(lambda tables: find(tables, number))
         asset = found[1].leading_asset if found else None
         if found is None or asset is None:
-            return problem(404, _why_absent(found))
+            return problem(404, why_absent(found))
         why = withheld(*found)
         if why is not None:
             # Not 451, for it is no law that forbids it: the rule is ours, and holds for any token.
@@ -82,19 +82,40 @@ class ArchiveApi:
         )
         if url is not None:
             raise web.HTTPFound(url, headers={"Cache-Control": "no-store"})
+        shown = "attachment" if request.query.get("download") == "1" else "inline"
         headers = {
             "Content-Type": asset.media_type,
-            "Content-Length": str(asset.size_bytes),
-            "Content-Disposition": f'inline; filename="{filename}"',
+            "Content-Disposition": f'{shown}; filename="{filename}"',
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
-            "ETag": f'"{asset.sha256.hex()}"',
-            "Cache-Control": "private, max-age=31536000, immutable",
         }
-        return await streamed(request, self._blobs, asset.blob_key, headers)
+        # Another picture may come to lead, so that nobody may take it for granted that this does.
+        return await content(
+            request,
+            self._blobs,
+            asset.blob_key,
+            size_bytes=asset.size_bytes,
+            etag=f'"{asset.sha256.hex()}"',
+            headers=headers,
+        )
 
 
-def _why_absent(found: tuple[Generation, Slot] | None) -> str:
+def _looks(tables: Tables, generation: Generation, slot: Slot) -> dict[str, Any]:
+    """Which other slots have the very same bytes, and whether there is a thumbnail to be had."""
+    asset = slot.leading_asset
+    if asset is None:
+        return {"duplicates": [], "thumbnail": False}
+    same = tables.cards.with_digest(asset.sha256)
+    preview = tables.previews.of([asset.sha256]).get(asset.sha256)
+    made = preview is not None and not preview.reason
+    return {
+        "duplicates": [number for number in same if number != slot.number],
+        "thumbnail": made and withheld(generation, slot) is None,
+    }
+
+
+def why_absent(found: tuple[Generation, Slot] | None) -> str:
+    """Why there are no bytes to be had of what was, or was not, found."""
     if found is None:
         return "no asset has that number"
     _, slot = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from aiohttp import web
 
 from archiver.catalog import CatalogReader, Tables
 from archiver.clock import monotonic
-from archiver.query import Query, QueryError, parse
+from archiver.errors import HoldfastError
+from archiver.query import Query, QueryError, Sort, parse
 from archiver.search import CursorError, overview, search
 from archiver.story import hit_summary
 from archiver.web.answers import as_json, problem
@@ -23,8 +25,29 @@ SECONDS = 1.0
 T = TypeVar("T")
 
 
+class OrderError(HoldfastError):
+    """An order that there is not, or that is not the one which the query itself asks for."""
+
+
+def asked_of(request: web.Request, now: datetime) -> Query:
+    """The query in `q`, and in `sort` its order where it does not say it itself.
+
+    Raises QueryError and OrderError.
+    """
+    text, order = request.query.get("q", ""), request.query.get("sort")
+    query = parse(text, now=now)
+    if order is None:
+        return query
+    if order not in tuple(Sort):
+        raise OrderError(f"sort must be one of {', '.join(Sort)}")
+    # Of two orders in a text the last holds, so that one in `q` shows.
+    if parse(f"sort:{order} {text}", now=now).sort != order:
+        raise OrderError("q asks for another order than sort does: leave one of them out")
+    return replace(query, sort=Sort(order))
+
+
 class SearchApi:
-    """`GET /api/v1/assets?q=&limit=&cursor=` and `GET /api/v1/facets?q=`."""
+    """`GET /api/v1/assets?q=&sort=&limit=&cursor=` and `GET /api/v1/facets?q=`."""
 
     def __init__(self, catalog: CatalogReader, *, now: Callable[[], datetime]) -> None:
         self._catalog = catalog
@@ -70,14 +93,14 @@ class SearchApi:
     ) -> dict[str, Any] | web.Response:
         """What `work` makes of the query, and the hints on it; or why it cannot be asked."""
         try:
-            query = parse(request.query.get("q", ""), now=self._now())
+            query = asked_of(request, self._now())
             ends_at = monotonic() + SECONDS
             answer = await self._catalog.read(
                 lambda tables: work(tables, query, lambda: monotonic() > ends_at)
             )
         except QueryError as error:
             return problem(400, str(error), position=error.position)
-        except CursorError as error:
+        except (CursorError, OrderError) as error:
             return problem(400, str(error))
         hints = [{"position": hint.position, "hint": hint.sentence} for hint in query.hints]
         return {**answer, "hints": hints}

@@ -1,8 +1,11 @@
-"""The archive as commands read it: straight from its files, beside a running service or without."""
+"""The archive as commands use it: straight from its files, beside a running service or without."""
 
 from __future__ import annotations
 
-from archiver.catalog import CatalogReader
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from archiver.catalog import Catalog, CatalogReader
 from archiver.errors import ConfigError
 from receiver.settings import Config
 
@@ -16,3 +19,14 @@ def open_archive(config: Config) -> CatalogReader:
             "--config FILE (before the command's name)"
         )
     return CatalogReader(path)
+
+
+@asynccontextmanager
+async def writing(config: Config) -> AsyncIterator[Catalog]:
+    """The catalog for short changes, as any role makes them; raises CatalogUnavailableError."""
+    catalog = Catalog(config.catalog.path)
+    await catalog.start()
+    try:
+        yield catalog
+    finally:
+        await catalog.close()

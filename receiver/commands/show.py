@@ -11,7 +11,7 @@ from archiver import clock
 from archiver.catalog import Tables, assets
 from archiver.errors import HoldfastError
 from archiver.models import Generation
-from archiver.story import generation_story
+from archiver.story import fixity_story, generation_story
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option, one_line, typed
@@ -36,6 +36,8 @@ def command(file: ConfigFile, name: str, as_json: bool) -> None:
                 "number, or at least 4 hex digits of a sha256"
             )
         story = generation_story(tables, generation, now=clock.now())
+        for told, slot in zip(story["slots"], generation.slots, strict=True):
+            told["fixity"] = fixity_story(tables, slot)
     if as_json:
         echo_json(story)
     else:
@@ -78,6 +80,9 @@ def _print(story: dict[str, Any]) -> None:
             _field(out, asset["origin"], f"{asset['media_type']} {size} {asset['size_bytes']} B")
             _field(out, "bytes", asset["blob_key"])
             _rendering(out, asset["rendering"])
+        for found in slot["fixity"]:
+            reason = f": {found['reason']}" if found["reason"] else ""
+            _field(out, "audited", f"{found['checked_at']}, {found['outcome']}{reason}")
         for link in slot["links"]:
             _field(out, "link", f"{link['location']} until {link['expires_at']}")
             _field(out, "link lost", _why(link["failure"]))

@@ -17,6 +17,7 @@ from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option, one_line
 from receiver.commands.status_credit import credit, credit_lines
+from receiver.commands.status_recovery import recovery, recovery_lines
 from receiver.inboxes import Inboxes
 
 
@@ -30,7 +31,7 @@ def command(file: ConfigFile, as_json: bool) -> None:
     archive, inboxes = open_archive(config), Inboxes(config.catalog.inbox_folder)
     with archive.view() as tables:
         status = _status(tables, inboxes, now)
-        status |= credit(tables, config.providers, now)
+        status |= credit(tables, config.providers, now) | recovery(tables, now)
     quarantined = refused(config.catalog.inbox_folder / "quarantine.db")
     status["refused"] = [_refused(one, now) for one in quarantined]
     free_bytes = shutil.disk_usage(config.catalog.folder).free
@@ -95,7 +96,7 @@ def _print(status: dict[str, Any]) -> None:
     out.print(f"{'first loss':12} {waiting}")
     out.print(f"{'archive role':12} {_alive(status['archive_beat_seconds_ago'])}")
     _print_renderer(out, status["renderer"])
-    for subject, sentence in credit_lines(status):
+    for subject, sentence in (*credit_lines(status), *recovery_lines(status)):
         out.print(f"{subject:12} {sentence}")
     for one in status["refused"]:
         ago = f"the last {one['last_seconds_ago']:.0f} s ago"

@@ -14,7 +14,7 @@ from receiver.providers.values import as_document
 
 _PATH = "/api/v1/services/aigc/text2image/image-synthesis"
 _PARAMETERS = {"samples": "n", "steps": "steps", "seed": "seed"}
-_NAMES = dict.fromkeys(
+TAKES = dict.fromkeys(
     ("prompt", "negative_prompt", "model", "width", "height", "guidance_scale", *_PARAMETERS)
 )
 
@@ -23,7 +23,7 @@ def submission(
     params: GenerationParams, *, api_key: str, idempotency_key: str, webhook_url: str | None = None
 ) -> Request:
     """See `submitters.Submitter.submission`: neither a key for repeating nor a webhook is known."""
-    said = given(tasks.NAME, params, _NAMES)
+    said = given(tasks.NAME, params, TAKES)
     if "model" not in said:
         raise NotTakenError(f"{tasks.NAME} needs a model, such as stable-diffusion-xl")
     asked = {"prompt": said["prompt"]}

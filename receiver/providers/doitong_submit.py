@@ -25,7 +25,7 @@ _QUERY = (
     "{ id status type provider url metadata creditCost } }"
 )
 _OPTIONS = ("width", "height", "version", "quality")
-_NAMES = dict.fromkeys(("prompt", "model", *_OPTIONS, "samples"))
+TAKES = dict.fromkeys(("prompt", "model", *_OPTIONS, "samples"))
 
 
 def submission(
@@ -35,7 +35,7 @@ def submission(
 
     Of webhookUrl only the table speaks, so it goes where the table's other parameters go.
     """
-    said = given(NAME, params, _NAMES)
+    said = given(NAME, params, TAKES)
     if said.get("samples", 1) != 1:
         raise NotTakenError(f"samples = {params.samples}: {NAME} draws one picture for a request")
     options = {name: said[name] for name in _OPTIONS if name in said}

@@ -41,14 +41,14 @@ _FIELDS = {
     "vae": "vae",
     "scheduler": "scheduler",
 }
-_NAMES = {**_FIELDS, "version": ""}
+TAKES = {**_FIELDS, "version": ""}
 
 
 def submission(
     params: GenerationParams, *, api_key: str, idempotency_key: str, webhook_url: str | None = None
 ) -> Request:
     """See `submitters.Submitter.submission`; the key is our `track_id`, which webhooks repeat."""
-    said = given(NAME, params, _NAMES)
+    said = given(NAME, params, TAKES)
     if "model" not in said:
         raise NotTakenError(f"{NAME} needs a model: the id in its list of models")
     version = said.pop("version", "v6")

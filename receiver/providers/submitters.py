@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -37,9 +37,13 @@ class Submission(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submitter:
-    """How one provider is asked; `refusal` reads (HTTP status, body) of a no."""
+    """How one provider is asked; `refusal` reads (HTTP status, body) of a no.
+
+    `takes` are the parameters that a submission may name.
+    """
 
     submission: Submission
+    takes: Collection[str]
     refusal: Callable[[int, bytes], Failure]
     silence: Silence
 
@@ -47,16 +51,19 @@ class Submitter:
 SUBMITTERS: dict[str, Submitter] = {
     "doitong": Submitter(
         submission=doitong_submit.submission,
+        takes=doitong_submit.TAKES,
         refusal=doitong_submit.refusal,
         silence=Silence.REPEAT,
     ),
     "dashscope": Submitter(
         submission=dashscope_submit.submission,
+        takes=dashscope_submit.TAKES,
         refusal=dashscope_submit.refusal,
         silence=Silence.LIST,
     ),
     "modelslab": Submitter(
         submission=modelslab_submit.submission,
+        takes=modelslab_submit.TAKES,
         refusal=modelslab_submit.refusal,
         silence=Silence.ASK,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -16,6 +17,8 @@ from archiver.body import Budget
 from archiver.capture import Capture
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.schema import migrate
+from archiver.derive import Derive
+from archiver.deriving.pool import Pool
 from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
@@ -35,8 +38,10 @@ from receiver.accounts import open_accounts
 from receiver.asking import NOT_POLLABLE, Asking
 from receiver.inboxes import Inboxes
 from receiver.poll import Poll
+from receiver.roles.backups import back_up
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
+from receiver.signing import signer_of
 from receiver.upstream import Upstream
 
 BEAT_SECONDS = 5.0
@@ -62,9 +67,10 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         stack.push_async_callback(catalog.close)
         stack.callback(reader.close)
         stack.callback(inboxes.close)
-        egress = await stack.enter_async_context(Egress(_policy(config)))
+        egress = await stack.enter_async_context(Egress(egress_policy(config)))
         benches = _benches(config, egress, blobs, reader, inboxes)
         benches[JobKind.POLL] = await _polls(config, reader, stack)
+        benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
         worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
         await catalog.write(_release_holds)
@@ -74,7 +80,12 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
-            beside = [tasks.create_task(it) for it in (_look_after(blobs, reader), _index(catalog))]
+            apart = (
+                _look_after(blobs, reader),
+                _index(catalog),
+                back_up(config, blobs, catalog, reader),
+            )
+            beside = [tasks.create_task(it) for it in apart]
             await stop.wait()
             for task in beside:
                 task.cancel()
@@ -90,12 +101,13 @@ def _benches(
         store=Store(blobs, Budget(config.archive.memory_bytes), spool),
         catalog=reader,
         reveal=inboxes.reveal,
-        download_hosts=lambda provider: _download_hosts(config, provider),
+        download_hosts=lambda provider: download_hosts(config, provider),
         patience_seconds=config.archive.patience_seconds,
         now=clock.now,
         random=random,
     )
-    seal = Seal(blobs=blobs, catalog=reader, now=clock.now, random=random)
+    signer = signer_of(config)
+    seal = Seal(blobs=blobs, catalog=reader, now=clock.now, random=random, signer=signer)
     archive = config.archive
     return {
         JobKind.FETCH: Bench(
@@ -122,6 +134,25 @@ async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -
         asking=asking, catalog=reader, inbox=inbox, now=clock.now, random=SystemRandom().random
     )
     return Bench(perform=poll.perform, slots=config.archive.polls, per_host=config.archive.polls)
+
+
+def _derives(
+    config: Config, blobs: BlobStore, reader: CatalogReader, stack: AsyncExitStack
+) -> Bench:
+    """Pictures are decoded by processes of their own, when nobody else wants the processor."""
+    spool, children = config.catalog.folder / "spool" / "derive", config.archive.derives
+    shutil.rmtree(spool, ignore_errors=True)  # what a crash has left there
+    pool = Pool(children=children)
+    stack.push_async_callback(pool.close)
+    derive = Derive(
+        blobs=blobs,
+        catalog=reader,
+        pool=pool,
+        spool=spool,
+        now=clock.now,
+        random=SystemRandom().random,
+    )
+    return Bench(perform=derive.perform, slots=children, per_host=children)
 
 
 async def _index(catalog: Catalog) -> None:
@@ -159,7 +190,8 @@ async def _sweep(blobs: BlobStore, reader: CatalogReader) -> None:
             logger().info("unfinished uploads removed", count=count)
 
 
-def _policy(config: Config) -> EgressPolicy:
+def egress_policy(config: Config) -> EgressPolicy:
+    """What fetching a result may do."""
     return EgressPolicy(
         allow_http=config.egress.allow_http,
         allow_ports=frozenset(config.egress.allow_ports),
@@ -168,7 +200,8 @@ def _policy(config: Config) -> EgressPolicy:
     )
 
 
-def _download_hosts(config: Config, provider: str) -> Collection[str]:
+def download_hosts(config: Config, provider: str) -> Collection[str]:
+    """From where that provider's results may come."""
     api = config.providers.of(provider)
     return api.download_hosts if api else ()
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.inbox.quarantine import Quarantine
+from archiver.inbox.quarantined import Quarantined
+from archiver.inbox.readmission import Readmission
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
 from receiver.answers import Answers
@@ -26,6 +28,9 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     folder = config.catalog.inbox_folder
     inbox = SqliteInbox(folder / "receive.db", min_free_bytes=config.catalog.min_free_bytes)
     quarantine = Quarantine(folder / "quarantine.db")
+    readmission = Readmission(
+        quarantined=Quarantined(folder / "quarantine.db"), quarantine=quarantine, inbox=inbox
+    )
     await inbox.start()
     await quarantine.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
@@ -41,6 +46,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         now=clock.now,
         monotonic=clock.monotonic,
     )
+    readmitting = asyncio.create_task(readmission.run(stop))
     try:
         async with listening(
             public(webhook, readiness),
@@ -55,6 +61,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             webhook.answers.drain()
     finally:
         webhook.answers.tell()
+        readmitting.cancel()  # what it has begun is done again without harm
+        await asyncio.wait([readmitting])
         await inbox.close()
         await quarantine.close()
 

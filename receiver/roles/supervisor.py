@@ -27,6 +27,7 @@ from archiver.log import logger
 from archiver.process import DRAIN_SECONDS, EXIT_CONFIG, READY
 from receiver.config import host_and_port
 from receiver.roles.process import Orders
+from receiver.roles.switcher import Switcher
 from receiver.settings import Config
 
 # Each role and the module that is its process, in this order: the listener that must not wait
@@ -40,6 +41,9 @@ _MODULES = {
 }
 ROLES = tuple(_MODULES)
 _LISTENER_OF = {"receive": "public", "gateway": "gateway", "web": "private"}
+
+# Those that have the catalog's file open; while they are down, webhooks are taken in as ever.
+_USE_CATALOG = frozenset({"gateway", "archive", "web", "render"})
 
 # The one that the others go on without, for on a bad night it is the links that cannot wait.
 _DISPENSABLE = "render"
@@ -84,6 +88,7 @@ class Supervisor:
         self._locks: list[TextIO] = []
         self._ready = {role: asyncio.Event() for role in self._roles}
         self._stopping = asyncio.Event()
+        self._switcher = Switcher(config.catalog.path, self._end_users)
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -123,6 +128,7 @@ class Supervisor:
         self._prepare_metrics()
         keepers: list[asyncio.Task[None]] = []
         told = asyncio.create_task(stop.wait())
+        switcher = asyncio.create_task(self._switcher.run())
         try:
             for role in self._roles:
                 keepers.append(asyncio.create_task(self._keep(role), name=role))
@@ -136,11 +142,13 @@ class Supervisor:
             await asyncio.wait([told, *keepers], return_when=asyncio.FIRST_COMPLETED)
         finally:
             told.cancel()
+            switcher.cancel()
             stopping()
             await self._end(keepers)
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         self._stopping.set()
+        self._switcher.catalog_is_free.set()
         for bound in self._sockets.values():
             bound.close()
         for process in self._processes.values():
@@ -157,7 +165,11 @@ class Supervisor:
     async def _keep(self, role: str) -> None:
         """Starts a role, and again whenever it dies, each time waiting a little longer."""
         backoff_seconds = _BACKOFF_SECONDS
-        while not self._stopping.is_set():
+        while True:
+            if role in _USE_CATALOG:
+                await self._switcher.catalog_is_free.wait()
+            if self._stopping.is_set():
+                return
             began = monotonic()
             status = await self._run_once(role)
             if self._stopping.is_set():
@@ -174,6 +186,20 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
+
+    async def _end_users(self) -> None:
+        """Returns once none of our roles has the catalog's file open."""
+        users = [self._processes[it] for it in _USE_CATALOG & self._processes.keys()]
+        for process in users:
+            if process.returncode is None:
+                process.terminate()
+        ended = [asyncio.create_task(process.wait()) for process in users]
+        if ended:
+            await asyncio.wait(ended, timeout=_KILL_AFTER_SECONDS)
+        for process in users:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def _go_without(self, role: str) -> None:
         """For the rest of this service's life, if it can; raises RoleFailedError if it cannot."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from random import SystemRandom
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -21,14 +22,27 @@ from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
 from archiver.gauges import CatalogGauges, DiskGauges
 from archiver.inbox.sqlite import SqliteInbox
+from archiver.looks import Looks
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
 from archiver.web.api import ArchiveApi
+from archiver.web.described import described
+from archiver.web.error_pages import error_pages
+from archiver.web.exporting import ExportApi
+from archiver.web.gallery import Gallery
 from archiver.web.jobs import JobsApi
+from archiver.web.looks import LooksApi
+from archiver.web.origins import BucketOrigin
+from archiver.web.rendering import Pages
 from archiver.web.searching import SearchApi
+from archiver.web.viewing import Viewing
 from receiver.access import guard
+from receiver.accounts import open_accounts
 from receiver.listener import listening
+from receiver.login import Login
+from receiver.passes import Passes
 from receiver.private import Remembered, private_app
+from receiver.providers.asked_again import as_request
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
@@ -57,16 +71,25 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         bound = orders.socket("private")
         # Where it stands, not where the configuration would have put it: it may be handed over.
         host = bound.getsockname()[0]
+        spool_dir = config.catalog.folder / "spool"
+        looks, passes = Looks(), _passes(config)
+        pages = Pages(with_logout=passes is not None)
         app = private_app(
             archive=[
                 *ArchiveApi(catalog, blobs, now=clock.now).routes(),
                 *SearchApi(catalog, now=clock.now).routes(),
+                *ExportApi(catalog, blobs, spool_dir=spool_dir, now=clock.now).routes(),
+                *LooksApi(catalog, blobs, looks).routes(),
+                *described(),
                 *JobsApi(await _desk(config, catalog, blobs, stack)).routes(),
+                *_pages(catalog, blobs, looks, pages),
+                *(Login(config.tokens, passes, pages).routes() if passes else ()),
             ],
             remembered=Remembered(inbox, now=clock.now),
             readiness=readiness,
-            guard=guard(host, config.tokens),
+            guard=guard(host, config.tokens, passes),
             metrics=_metrics(config, catalog),
+            around=[error_pages(pages)],
         )
         async with listening(
             app,
@@ -78,6 +101,24 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             ready()
             await stop.wait()
             readiness.drain()
+
+
+def _pages(
+    catalog: CatalogReader, blobs: BlobStore, looks: Looks, pages: Pages
+) -> list[web.RouteDef]:
+    """The gallery."""
+    origin = BucketOrigin(blobs)
+    viewing = Viewing(catalog, pages, origin, looks, as_request=as_request, now=clock.now)
+    gallery = Gallery(catalog, pages, origin, now=clock.now)
+    return [*gallery.routes(), *viewing.routes(), *pages.routes()]
+
+
+def _passes(config: Config) -> Passes | None:
+    """Where there are tokens, browsers may have something in their place."""
+    if not config.tokens:
+        return None
+    key = open_accounts(config.catalog.folder).derived_key("passes of browsers")
+    return Passes(key, config.tokens, now=clock.now)
 
 
 async def _desk(

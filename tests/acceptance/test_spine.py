@@ -185,6 +185,15 @@ def test_every_good_picture_is_archived_exactly_once(day: Day) -> None:
     assert objects == {row[1] for row in rows}
 
 
+def test_every_good_picture_has_a_thumbnail(day: Day) -> None:
+    """One object and one row each, by the digest of the picture."""
+    digests = {digest for (digest,) in day.rows("SELECT lower(hex(sha256)) FROM assets")}
+    previews = day.rows("SELECT lower(hex(sha256)), width, height, reason FROM previews")
+    assert sorted(previews) == sorted((digest, 96, 64, "") for digest in digests)
+    assert {path.stem for path in (day.folder / "bucket" / "thumbs").rglob("*.webp")} == digests
+    assert [*(day.folder / "spool" / "derive").iterdir()] == []
+
+
 def test_every_bad_one_has_a_reason(day: Day) -> None:
     """`holdfast show` says where it stands and why: held while a prompt is known to draw it from,
     lost without one, and never drawn after moderation."""

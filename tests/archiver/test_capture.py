@@ -201,14 +201,18 @@ async def test_a_picture_is_archived_byte_for_byte(capturing: Capturing, kind: s
     assert head.metadata == {"provider": "doitong", "generation": "1", "slot": "0"}
 
 
-async def test_what_is_archived_is_done_and_asks_for_its_seal(capturing: Capturing) -> None:
-    """The slot is archived, the job completed, and the manifest wanted, in one commit."""
+async def test_what_is_archived_is_done_and_asks_for_what_follows(capturing: Capturing) -> None:
+    """The slot is archived, the job completed, manifest and preview wanted, in one commit."""
     capturing.origin.answers["/1.png"] = answer(200, PICTURE)
     await capturing.heard()
     await capturing.fetch()
     counts = await capturing.catalog.write(lambda tables: tables.jobs.count())
     assert (await capturing.slot()).state == "archived"
-    assert counts == {("fetch", "completed"): 1, ("seal", "available"): 1}
+    assert counts == {
+        ("fetch", "completed"): 1,
+        ("seal", "available"): 1,
+        ("derive", "available"): 1,
+    }
     assert "Signature=hush" in capturing.origin.requests[0]
 
 

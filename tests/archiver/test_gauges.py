@@ -47,6 +47,7 @@ async def test_the_catalog_is_counted_at_each_scrape(
         ("holdfast_jobs", "fetch", "available"): 1,
         ("holdfast_jobs", "fetch", "cancelled"): 1,
         ("holdfast_jobs", "seal", "available"): 1,
+        ("holdfast_jobs", "derive", "available"): 1,
         ("holdfast_slots", "archived"): 1,
         ("holdfast_slots", "linked"): 1,
         ("holdfast_unparsed",): 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ from archiver.models import (
     Generation,
     GenerationParams,
     GenerationState,
+    InputObservation,
     Origin,
     SlotState,
     Undrawn,
@@ -58,6 +60,11 @@ from tests.archiver.histories import (
 )
 
 WITHOUT_RENDERER = (NO_RENDERER, NOT_DRAWN)
+
+
+def undecorated(jobs: Sequence[WantedJob]) -> list[WantedJob]:
+    """Those that something could be lost without."""
+    return [job for job in jobs if job.kind is not JobKind.DERIVE]
 
 
 class TestPlan:
@@ -142,17 +149,40 @@ class TestPlan:
         ],
     )
     def test_what_is_settled_is_only_sealed(self, generation: Generation) -> None:
-        """There is nothing more to do for it than to write its manifest."""
+        """There is nothing more to do for it than to write its manifest, and to show it small."""
         seal = WantedJob(kind=JobKind.SEAL, subject=7, target="1")
 
-        assert (seal,) == plan(numbered(generation))
+        assert [seal] == undecorated(plan(numbered(generation)))
 
     def test_what_is_sealed_is_sealed_once(self) -> None:
         """A manifest of this revision in the bucket is enough; the next revision wants its own."""
         sealed = replace(numbered(archive(DELIVERED, 0, asset())), sealed_revision=1)
 
-        assert plan(sealed) == ()
-        assert [job.target for job in plan(replace(sealed, revision=2))] == ["2"]
+        assert undecorated(plan(sealed)) == []
+        assert [job.target for job in undecorated(plan(replace(sealed, revision=2)))] == ["2"]
+
+    @pytest.mark.parametrize("origin", Origin)
+    def test_what_there_is_of_a_picture_is_derived(self, origin: Origin) -> None:
+        """Its thumbnail and hash, by the digest of the bytes; drawings have theirs, too."""
+        derive = WantedJob(kind=JobKind.DERIVE, subject=100, target=asset().sha256.hex())
+
+        assert derive in plan(numbered(archive(DELIVERED, 0, asset(origin))))
+
+    def test_what_leads_is_derived(self) -> None:
+        """When the original comes after all, it is another picture than what was drawn."""
+        drawn = replace(asset(Origin.FALLBACK), sha256=bytes(32))
+        known = archive(archive(DELIVERED, 0, drawn), 0, asset())
+        jobs = [job for job in plan(numbered(known)) if job.kind is JobKind.DERIVE]
+
+        assert [asset().sha256.hex()] == [job.target for job in jobs]
+
+    def test_nothing_is_derived_of_videos_and_inputs(self) -> None:
+        """Of the first nothing can be; the others are the client's own, and are not searched."""
+        video = replace(asset(), media_type="video/mp4")
+        asked = hear(hearing(inputs=(InputObservation(role="init_image", url=PLAIN_URL),)))
+        (given,) = (slot for slot in asked.slots if slot.role)
+        for known in (archive(DELIVERED, 0, video), archive(asked, given.index, asset())):
+            assert [job for job in plan(numbered(known)) if job.kind is JobKind.DERIVE] == []
 
     def test_what_is_awaited_is_asked_about(self) -> None:
         """Once, and not before it may have come by itself; until its links would be dead."""
@@ -220,7 +250,7 @@ class TestPlan:
     def test_an_original_is_fetched_even_for_a_drawn_slot(self) -> None:
         """What was drawn is a stopgap: a live link of the original is still worth fetching."""
         for drawn in (asset(Origin.FALLBACK), FLAGGED_ASSET):
-            jobs = plan(numbered(archive(DELIVERED, 0, drawn)))
+            jobs = undecorated(plan(numbered(archive(DELIVERED, 0, drawn))))
 
             assert [job.kind for job in jobs] == [JobKind.FETCH, JobKind.SEAL]
 

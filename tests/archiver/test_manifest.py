@@ -71,6 +71,7 @@ WRITTEN = {
             "state": "archived",
             "reason": "the provider's picture is in the bucket",
             "failure": None,
+            "asked": 0,
             "undrawn": None,
             "assets": [
                 {
@@ -103,6 +104,7 @@ WRITTEN = {
             "state": "held",
             "reason": "no renderer: broken",
             "failure": {"class": "renderable", "code": "500", "message": "broken"},
+            "asked": 0,
             "undrawn": None,
             "assets": [],
             "links": [],
@@ -183,7 +185,7 @@ def test_everything_known_is_told() -> None:
     slot: dict[str, Any] = told["slots"][0]
     elsewhere = {
         Generation: {"key", "sealed_revision", "hinted_at"},  # the catalog's own
-        Slot: {"asked"},  # and so is this
+        Slot: set(),
         Link: {"host", "heard_in"},  # in its location; in inbox and position
         Asset: set(),
         Rendering: set(),

@@ -105,6 +105,28 @@ async def test_a_replacing_put_has_no_condition(server: Origin, blobs: S3Blobs) 
     assert "if-none-match" not in headers_of(server.requests[0])
 
 
+@pytest.mark.parametrize(
+    ("said", "sha256"),
+    [
+        (b64encode(hashlib.sha256(b"x").digest()).decode(), hashlib.sha256(b"x").digest()),
+        (f"{b64encode(hashlib.sha256(b'x').digest()).decode()}-3", None),
+        ("c2hvcnQ=", None),
+        ("?", None),
+        (None, None),
+    ],
+)
+async def test_a_head_tells_the_digest_that_the_server_keeps(
+    server: Origin, blobs: S3Blobs, said: str | None, sha256: bytes | None
+) -> None:
+    """Of all bytes, that is; an object that came in parts has a digest of digests."""
+    headers = {"content_type": "image/png"} | ({"x_amz_checksum_sha256": said} if said else {})
+    server.answers[PATH] = answer(**headers)
+    head = await blobs.head(KEY)
+    assert head is not None
+    assert head.sha256 == sha256
+    assert headers_of(server.requests[0])["x-amz-checksum-mode"] == "ENABLED"
+
+
 async def test_every_request_is_signed(server: Origin, blobs: S3Blobs) -> None:
     """Signatures are those of AWS's description, the second of a day like the first."""
     server.answers[PATH] = answer(content_type="application/json")

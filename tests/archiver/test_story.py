@@ -66,8 +66,21 @@ def test_the_story_tells_every_job(told: dict[str, Any]) -> None:
         "deadline_at": to_text(URL_DIES_AT),
     }
     seal = {**fetch, "kind": "seal", "state": "available", "attempts": 0, "deadline_at": None}
-    assert [slot["jobs"] for slot in told["slots"]] == [[fetch]]
+    derive = {**seal, "kind": "derive"}
+    assert [slot["jobs"] for slot in told["slots"]] == [[fetch, derive]]
     assert told["jobs"] == [seal]
+
+
+@pytest.mark.parametrize("state", [JobState.COMPLETED, JobState.DISCARDED])
+def test_a_preview_that_is_there_is_no_news(tables: Tables, state: JobState) -> None:
+    """That there will never be one is."""
+    kept = keep(tables, None, archive(linked("1"), 0, asset()), now=NOON)
+    (job,) = tables.jobs.claim(JobKind.DERIVE, limit=1, worker="w", lease_seconds=9, now=NOON)
+    tables.jobs.finish(job, state, reason="", now=NOON)
+    (slot,) = generation_story(tables, kept, now=NOON)["slots"]
+    told = [job["state"] for job in slot["jobs"]]
+    assert told == [state for _ in told]
+    assert bool(told) is (state is JobState.DISCARDED)
 
 
 def test_the_story_tells_whom_it_was_heard_from(told: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from archiver.blobs import BlobHead, BlobStore, PresignedPut, Put
+from archiver.blobs import BlobHead, BlobStore, PresignedPut, Put, read_whole
 from archiver.body import Body, Budget, collect
 from archiver.clock import now
 from archiver.errors import BucketError, NotAnObjectKeyError
@@ -32,9 +32,9 @@ PART_BYTES = 5 * MIB
 TEXTS = ["", " two  spaces ", "100%25", "a=b&c", "测试 ♥", "line\r\nX-Evil: 1", "é" * 150]
 
 
-async def content(blobs: BlobStore, key: str) -> bytes:
-    """All bytes of an object."""
-    async with blobs.read(key) as chunks:
+async def content(blobs: BlobStore, key: str, **part: int) -> bytes:
+    """All bytes of an object, or a part of them."""
+    async with blobs.read(key, **part) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -189,6 +189,16 @@ class BlobStoreContract:
         assert head.metadata == {"provider": "  doi tong "}
         assert await unfinished(blobs) == 0
 
+    async def test_a_part_is_just_that_part(self, blobs: BlobStore) -> None:
+        """Any bytes of an object by themselves: its beginning, its end, all of it, one."""
+        whole = very_large()[: 2 * MIB + 5]
+        await put(blobs, body=whole)
+        for begin, end in ((0, 1), (7, 8), (0, len(whole)), (MIB - 1, 2 * MIB + 1)):
+            assert await content(blobs, KEY, begin=begin, end=end) == whole[begin:end]
+        assert await content(blobs, KEY, begin=2 * MIB) == whole[2 * MIB :]
+        with pytest.raises(BucketError, match=manifest_key("nobody", "0")):
+            await content(blobs, manifest_key("nobody", "0"), begin=1, end=2)
+
     async def test_a_very_large_one_overwrites_nothing(self, blobs: BlobStore) -> None:
         """What is there stays, large or small, unless it is to be replaced."""
         await put(blobs, body=b"small")
@@ -271,6 +281,17 @@ class BlobStoreContract:
         head = await blobs.head(KEY)
         assert head is not None
         assert head.metadata == {}
+
+    async def test_what_small_objects_are_is_listed(self, blobs: BlobStore) -> None:
+        """The MD5 of each, so that nobody need read those that are known."""
+        texts = {f"manifests/doitong/0{number}.json": b"%d" % number for number in range(3)}
+        for key, text in texts.items():
+            await put(blobs, key, text, replace=True)
+        await put(blobs, "manifests/doitong/01.json", b"changed", replace=True)
+        texts["manifests/doitong/01.json"] = b"changed"
+        found = {key: md5 async for key, md5 in blobs.digests("manifests/")}
+        assert found == {key: hashlib.md5(text).hexdigest() for key, text in texts.items()}
+        assert [await read_whole(blobs, key) for key in texts] == [*texts.values()]
 
     async def test_listing_by_prefix_in_order(self, blobs: BlobStore) -> None:
         """Exactly the keys that begin with the prefix, any prefix, in the order of their bytes."""

@@ -409,6 +409,19 @@ async def test_a_replay_after_the_fix_clears_what_was_set_aside(
     assert archive.rows("SELECT * FROM replays") == []
 
 
+async def test_what_is_understood_and_says_nothing_is_no_longer_set_aside(
+    archive: Archive, fake: FakeProvider
+) -> None:
+    """Of no concern to us is an answer, too."""
+    fake.says = {b"": UnreadableError("not yet")}
+    await record(archive.receive, delivery(b"", source="fake"))
+    await archive.absorb()
+    fake.says = {b"": ()}
+    await archive.ask_replay(1)
+    await archive.absorb()
+    assert (archive.ids(), archive.unparsed()) == ([], {})
+
+
 async def test_a_replay_of_what_is_known_changes_nothing(archive: Archive) -> None:
     """Asked for twice or for a delivery that is gone, a replay is done and struck off."""
     await record(archive.receive, webhook("1"), delivery(b"not JSON"))

@@ -164,7 +164,11 @@ REJECTED: dict[str, tuple[Pairs, str]] = {
 @pytest.mark.parametrize(("headers", "reason"), REJECTED.values(), ids=REJECTED)
 def test_rejected(headers: Pairs, reason: str) -> None:
     """Everything else is refused, with the reason that an operator needs."""
-    assert verdict_on(headers) == Verdict(verified_by=None, reason=reason)
+    verdict = verdict_on(headers)
+    assert (verdict.verified_by, verdict.reason) == (None, reason)
+    # No setting mends what is not there, or is no signature at all.
+    malformed = ("stands there twice", "is missing", "not base64")
+    assert verdict.hopeless == reason.endswith(malformed)
 
 
 @pytest.mark.parametrize("url", [URL[:-1], URL.partition("?")[0], URL.replace("https", "http")])

@@ -70,14 +70,14 @@ def test_one_delivery_may_speak_of_several_generations(tables: Tables, generatio
     assert refs == [[REF], [REF]]
 
 
-def test_what_was_not_understood_is_counted_until_it_is(tables: Tables, generation: int) -> None:
-    """A delivery is set aside once, with its newest reason, until an observation clears it."""
+def test_what_was_not_understood_is_counted_until_it_is(tables: Tables) -> None:
+    """A delivery is set aside once, with its newest reason, until it is understood."""
     counts = [tables.deliveries.count_unparsed()]
     for reason in ("not JSON", "still not JSON"):
         tables.deliveries.unparsed(DELIVERY, reason)
         counts.append(tables.deliveries.count_unparsed())
     rows = tables.connection.execute("SELECT * FROM unparsed").fetchall()
-    tables.deliveries.observed([(DELIVERY, generation, "succeeded")])
+    tables.deliveries.understood([DELIVERY.ref])
     counts.append(tables.deliveries.count_unparsed())
     assert counts == [0, 1, 1, 0]
     assert rows == [("inbox-a", 7, "doitong", "still not JSON", round(NOON.timestamp() * 1000))]

@@ -21,6 +21,7 @@ from tests.clocks import NOON, FrozenClock
 
 LEASE_SECONDS = 30.0
 FETCH, SEAL, RENDER = JobKind.FETCH, JobKind.SEAL, JobKind.RENDER
+DERIVE = JobKind.DERIVE
 
 
 def fetch(subject: int, hours: float | None = 1.0, **changes: Any) -> WantedJob:
@@ -310,6 +311,23 @@ def test_wanting(tables: Tables, state: JobState, target: str, wanted: JobState)
     }
     after = row(tables)
     assert rearmed == {name: after[name] for name in rearmed}
+
+
+@pytest.mark.parametrize("state", JobState)
+@pytest.mark.parametrize("target", ["same", "other"])
+def test_what_was_derived_is_not_derived_again(
+    tables: Tables, state: JobState, target: str
+) -> None:
+    """However it ended; but of other bytes it is, and where nobody wanted it meanwhile."""
+    want(tables, WantedJob(kind=DERIVE, subject=1, target="same"))
+    force(tables, state)
+    before = row(tables, kind=DERIVE)
+    want(tables, WantedJob(kind=DERIVE, subject=1, target=target))
+    after = row(tables, kind=DERIVE)
+    if state is JobState.RUNNING or (target == "same" and state is not JobState.CANCELLED):
+        assert before == after
+    else:
+        assert (after["state"], after["target"], after["attempts"]) == ("available", target, 0)
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(1.0, [2, 1]), (4.0, [1, 2])])

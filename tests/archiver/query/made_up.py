@@ -119,7 +119,7 @@ def _card(random: Random, number: int) -> Card:
         column: random.choice([None, *(each for _, each in values)])
         for column, values in NUMBERS.items()
     }
-    flags = {flag: random.random() < 0.5 for flag in ("drawn", "flagged", "moderated")}
+    flags = {flag: random.random() < 0.5 for flag in ("drawn", "flagged", "moderated", "damaged")}
     return Card(
         number=number,
         slot_index=0,

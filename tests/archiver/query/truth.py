@@ -211,6 +211,7 @@ OTHERS = [
     _card("is:landscape", _is_shape(lambda width, height: width > height)),
     _card("is:Square", _is_shape(lambda width, height: width == height)),
     _card("is:drawn,flagged", lambda card: card.drawn or card.flagged),
+    _card("is:damaged", lambda card: card.damaged),
     _card("is:moderated", lambda card: card.moderated),
     _card("is:failed", lambda card: card.generation_state == "failed"),
     _card("is:canceled", lambda card: card.generation_state == "canceled"),

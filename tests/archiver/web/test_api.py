@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,116 +15,39 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from archiver import clock, lifecycle
+from archiver import clock
 from archiver.blobs.folder import FolderBlobs
-from archiver.body import Budget
-from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.catalog.schema import migrate
-from archiver.ledger import keep
-from archiver.merging import merge
+from archiver.catalog import CatalogReader
 from archiver.models import (
-    Asset,
-    DeliveryRef,
     Failure,
     FailureClass,
-    GenerationParams,
     GenerationState,
-    Observation,
     Origin,
-    Rendering,
     SlotObservation,
 )
 from archiver.moments import to_text
-from archiver.store import Store
-from archiver.web.answers import problems
+from archiver.web.answers import problems, revalidated
 from archiver.web.api import ArchiveApi
 from archiver.web.searching import MAX_LIMIT, SearchApi
+from tests.archiver.filled import Archive, filling
 from tests.archiver.heard import DRAWN
 from tests.archiver.media_bodies import JPEG
 
 Client = TestClient[web.Request, web.Application]
-HEARD_IN = DeliveryRef(inbox="an inbox", position=1)
-URL_OF_IT = "https://cdn.doitong.com/out/{}.jpg?Expires=4102444800&Signature=hush"
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A catalog and a bucket that fill as the service would fill them."""
-
-    catalog: Catalog
-    store: Store
-
-    async def hear(self, generation_id: str, prompt: str, **said: Any) -> int:
-        """One observation of a generation with one slot; the slot's archive number."""
-        observation = Observation(
-            provider="doitong",
-            generation_id=generation_id,
-            params=GenerationParams(prompt=prompt),
-            **{
-                "state": GenerationState.SUCCEEDED,
-                "slots": (SlotObservation(index=0, url=URL_OF_IT.format("a")),),
-                **said,
-            },
-        )
-
-        def absorb(tables: Tables) -> int:
-            before = tables.generations.load("doitong", generation_id)
-            after = merge(
-                before,
-                observation,
-                heard_in=HEARD_IN,
-                received_at=clock.now(),
-                link_lifetime=timedelta(hours=24),
-            )
-            number = keep(tables, before, after, now=clock.now()).slots[0].number
-            assert number is not None
-            return number
-
-        return await self.catalog.write(absorb)
-
-    async def save(
-        self,
-        generation_id: str,
-        picture: bytes,
-        origin: Origin = Origin.PROVIDER,
-        rendering: Rendering | None = None,
-    ) -> Asset:
-        """Those bytes into the bucket, and the row that says so."""
-
-        async def chunks() -> AsyncIterator[bytes]:
-            yield picture
-
-        asset = await self.store.take_in(
-            chunks(), len(picture), origin=origin, provenance={}, now=clock.now
-        )
-
-        def settle(tables: Tables) -> None:
-            before = tables.generations.load("doitong", generation_id)
-            assert before is not None
-            drawn = replace(asset, rendering=rendering)
-            keep(tables, before, lifecycle.archive(before, 0, drawn), now=clock.now())
-
-        await self.catalog.write(settle)
-        return asset
 
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
     """An empty one."""
-    path = tmp_path / "catalog.db"
-    migrate(path)
-    catalog = Catalog(path)
-    await catalog.start()
-    store = Store(FolderBlobs(tmp_path / "bucket"), Budget(2**20), tmp_path / "spool")
-    yield Archive(catalog, store)
-    await catalog.close()
+    async with filling(tmp_path) as empty:
+        yield empty
 
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """Whoever asks, on one connection, so that each answer must end where it says."""
     reader = CatalogReader(tmp_path / "catalog.db")
-    app = web.Application(middlewares=[problems])
+    app = web.Application(middlewares=[problems, revalidated])
     api = ArchiveApi(reader, FolderBlobs(tmp_path / "bucket"), now=clock.now)
     app.add_routes([*api.routes(), *SearchApi(reader, now=clock.now).routes()])
     server = TestServer(app)
@@ -341,7 +263,8 @@ CONTENT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "ETag": "",
-    "Cache-Control": "private, max-age=31536000, immutable",
+    "Cache-Control": "private, no-cache",
+    "Accept-Ranges": "bytes",
 }
 
 

@@ -1,0 +1,82 @@
+"""Logging in: a token typed into a form becomes a pass in the browser's cookies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from archiver.web.answers import problem
+from archiver.web.rendering import Pages
+from receiver.access import is_of_our_own, token_of_secret
+from receiver.passes import COOKIE, LIFETIME, Passes
+from receiver.settings import Token
+
+# A path of ours: browsers take a second slash, and a backslash too, for another host's name.
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+
+
+class Login:
+    """`/login` and `/logout`, where there are tokens."""
+
+    def __init__(self, tokens: Mapping[str, Token], passes: Passes, pages: Pages) -> None:
+        self._tokens = tokens
+        self._passes = passes
+        self._pages = pages
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to mount."""
+        return [
+            web.get("/login", self._show),
+            web.post("/login", self._enter),
+            web.post("/logout", self._leave),
+        ]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return self._form(request.query.get("next", ""))
+
+    async def _enter(self, request: web.Request) -> web.Response:
+        if not is_of_our_own(request):
+            return problem(403, "pages of others may not log anybody in here")
+        form = await request.post()
+        secret, leads_to = str(form.get("token", "")).strip(), str(form.get("next", ""))
+        token = token_of_secret(secret, self._tokens)
+        if token is None:
+            return self._form(leads_to, 401, "There is no such token.")
+        if not {"read", "admin"}.intersection(token.scopes):
+            return self._form(leads_to, 403, "This token lacks the scope read.")
+        entered = web.Response(status=303, headers={"Location": _local(leads_to)})
+        entered.set_cookie(
+            COOKIE,
+            self._passes.issue(token),
+            max_age=int(LIFETIME.total_seconds()),
+            path="/",
+            secure=_came_by_https(request),
+            httponly=True,
+            samesite="Strict",
+        )
+        return entered
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        if not is_of_our_own(request):
+            return problem(403, "pages of others may not log anybody out here")
+        # What the browser still holds of the archive goes, too: pages, thumbnails, what Back knows.
+        told = {"Location": "/login", "Clear-Site-Data": '"cache", "storage"'}
+        left = web.Response(status=303, headers=told)
+        left.del_cookie(COOKIE, path="/")
+        return left
+
+    def _form(self, leads_to: str, status: int = 200, mistake: str | None = None) -> web.Response:
+        return self._pages.page("login", status=status, next=_local(leads_to), mistake=mistake)
+
+
+def _local(path: str) -> str:
+    """Where to go on; nobody's link leads through us to another's page."""
+    return path if _LOCAL.fullmatch(path) else "/"
+
+
+def _came_by_https(request: web.Request) -> bool:
+    """Whether the browser spoke TLS, be it with a proxy: of its own form it names the origin."""
+    origin = request.headers.get("Origin", "")
+    return request.secure or origin.lower().startswith("https://")
