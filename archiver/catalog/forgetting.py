@@ -1,0 +1,140 @@
+"""Taking a generation, or one of its slots, out of every table.
+
+Rows that a worker is at are never taken from under it: ask `is_worked_on` in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from archiver.catalog.rows import in_portions
+from archiver.models import Generation
+from archiver.moments import to_millis
+from archiver.prunings import Pruning
+from archiver.sqlite import Connection, Error
+from archiver.work import SLOT_KINDS
+
+_OF_SLOTS = ",".join(f"'{kind}'" for kind in sorted(SLOT_KINDS))
+_OF_SLOT = f"kind IN ({_OF_SLOTS}) AND subject = ?"
+_OF_GENERATION = f"kind NOT IN ({_OF_SLOTS}) AND subject = ?"
+
+
+class Forgetting:
+    """What vanishes, inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def is_worked_on(self, generation: Generation, *, now: datetime) -> bool:
+        """Whether some worker holds a job of a generation; those that wait are taken away."""
+        busy = 0
+        for job in _jobs(generation):
+            self._connection.execute(
+                f"DELETE FROM jobs WHERE {job[0]} AND (state <> 'running' OR lease_until < ?)",
+                (job[1], to_millis(now)),
+            )
+            (count,) = self._connection.execute(
+                f"SELECT count(*) FROM jobs WHERE {job[0]}", (job[1],)
+            ).fetchone()
+            busy += count
+        return busy > 0
+
+    def generation(self, generation: Generation) -> None:
+        """Takes out all of a generation."""
+        assert generation.key is not None
+        for slot in generation.slots:
+            assert slot.number is not None
+            self.slot(slot.number)
+        for sql in (
+            f"DELETE FROM jobs WHERE {_OF_GENERATION}",
+            "DELETE FROM observations WHERE generation = ?",
+            "DELETE FROM slots WHERE generation = ?",
+            "DELETE FROM generations WHERE key = ?",
+        ):
+            self._connection.execute(sql, (generation.key,))
+
+    def slot(self, number: int) -> None:
+        """Takes out all of a slot but its row."""
+        for sql in (
+            f"DELETE FROM jobs WHERE {_OF_SLOT}",
+            "DELETE FROM texts WHERE number = ?",
+            "DELETE FROM cards WHERE number = ?",
+            "DELETE FROM links WHERE slot = ?",
+            "DELETE FROM assets WHERE slot = ?",
+        ):
+            self._connection.execute(sql, (number,))
+
+    def still_shown(self, digests: Collection[bytes]) -> set[bytes]:
+        """Those of the digests that some slot refers to."""
+        found: set[bytes] = set()
+        for some in in_portions([*digests]):
+            rows = self._connection.execute(
+                f"SELECT DISTINCT sha256 FROM assets WHERE sha256 IN ({','.join('?' * len(some))})",
+                some,
+            )
+            found |= {sha256 for (sha256,) in rows}
+        return found
+
+    def pictures(self, digests: Iterable[bytes]) -> None:
+        """Takes out what was derived and found of pictures that no slot refers to any more."""
+        for sha256 in digests:
+            for table in ("previews", "fixity"):
+                self._connection.execute(f"DELETE FROM {table} WHERE sha256 = ?", (sha256,))
+
+    def deliveries(self, key: int) -> list[Pruning]:
+        """The deliveries that spoke of a generation, each by itself."""
+        rows = self._connection.execute(
+            "SELECT inbox, position FROM observations WHERE generation = ? ORDER BY 1, 2", (key,)
+        )
+        return [Pruning(inbox=inbox, first=at, last=at) for inbox, at in rows]
+
+    def speaks_of_others(self, pruning: Pruning, keys: Collection[int]) -> bool:
+        """Whether one of these deliveries spoke of a generation beside those."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT generation FROM observations"
+            " WHERE inbox = ? AND position BETWEEN ? AND ?",
+            (pruning.inbox, pruning.first, pruning.last),
+        )
+        return not {key for (key,) in rows} <= set(keys)
+
+    def needed(self, pruning: Pruning, *, now: datetime) -> list[int]:
+        """The positions, ascending, with a link that lives and whose picture is not archived."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT said.position FROM observations AS said"
+            " JOIN slots USING (generation) JOIN links ON links.slot = slots.number"
+            " AND links.inbox = said.inbox AND links.position = said.position"
+            " WHERE said.inbox = ? AND said.position BETWEEN ? AND ?"
+            " AND slots.state <> 'archived' AND links.expires_at > ? ORDER BY 1",
+            (pruning.inbox, pruning.first, pruning.last, to_millis(now)),
+        )
+        return [position for (position,) in rows]
+
+    def leave_no_trace(self) -> None:
+        """Has what is deleted from here on overwritten in the file and in the search index.
+
+        The index's own setting is the file's, so undo it by `leave_traces`. SQLite before 3.42
+        knows none, and keeps a deleted word until its segments are merged.
+        """
+        self._connection.execute("PRAGMA secure_delete=ON")
+        self._set_index(secure_delete=1)
+
+    def leave_traces(self) -> None:
+        """Goes back to deleting as it costs least."""
+        self._set_index(secure_delete=0)
+
+    def _set_index(self, *, secure_delete: int) -> None:
+        try:
+            self._connection.execute(
+                "INSERT INTO texts_fts (texts_fts, rank) VALUES ('secure-delete', ?)",
+                (secure_delete,),
+            )
+        except Error:
+            return
+
+
+def _jobs(generation: Generation) -> Sequence[tuple[str, int]]:
+    """A condition on `jobs` with its value, for each subject of a generation's jobs."""
+    assert generation.key is not None
+    numbers = [slot.number for slot in generation.slots if slot.number is not None]
+    return [*((_OF_SLOT, number) for number in numbers), (_OF_GENERATION, generation.key)]

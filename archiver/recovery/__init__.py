@@ -1,0 +1,1 @@
+"""Knowing that nothing is being lost, and getting everything back when something was."""

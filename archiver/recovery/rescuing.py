@@ -1,0 +1,85 @@
+"""Carrying a rescue's steps out: only by orders, so that a running service does the work.
+
+The jobs of a step are ordered earliest death first and in portions, and the queue gives them out
+in that order; each order looks again whether it still makes sense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+from archiver.catalog import Catalog, Tables
+from archiver.catalog.unsafe import Pending
+from archiver.ledger import keep
+from archiver.orders import retry
+from archiver.recovery.rescue_plan import Step
+from archiver.recovery.rescue_rules import Kind
+
+_PORTION = 100
+
+
+async def carry_out(
+    catalog: Catalog,
+    steps: Iterable[Step],
+    *,
+    now: Callable[[], datetime],
+    stop: asyncio.Event,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Counter[str]:
+    """Orders what the steps say, and tells why some of it could not be, with how often.
+
+    `progress` is told how many more are ordered. After `stop` nothing more is.
+    """
+    not_done: Counter[str] = Counter()
+    for step in steps:
+        if step.kind is Kind.LEASE:
+            await catalog.write(lambda tables: tables.jobs.recover(now=now()))
+        for begin in range(0, len(step.jobs), _PORTION):
+            if stop.is_set():
+                return not_done
+            some = step.jobs[begin : begin + _PORTION]
+            not_done.update(filter(None, await catalog.write(partial(_retry, some, now()))))
+            progress(len(some))
+        for begin in range(0, len(step.generations), _PORTION):
+            if stop.is_set():
+                return not_done
+            keys = step.generations[begin : begin + _PORTION]
+            await catalog.write(partial(_plan_anew, keys, now()))
+            progress(len(keys))
+    return not_done
+
+
+class Watch:
+    """Which jobs were tried since somebody began to watch: the end of a rescue is that all were.
+
+    What fails waits for its next try, maybe for hours, and nobody has to wait with it; but a link
+    that is found by a question is a new thing to try.
+    """
+
+    def __init__(self) -> None:
+        self._first_fence: dict[tuple[int, str], int] = {}
+
+    def untried(self, jobs: Iterable[Pending]) -> int:
+        """How many of those that have not come to rest were not tried yet."""
+        return sum(map(self._is_untried, jobs))
+
+    def _is_untried(self, job: Pending) -> bool:
+        # One that is under way when it is first seen is being tried now.
+        fence = job.fence - 1 if job.is_running else job.fence
+        first = self._first_fence.setdefault((job.number, job.target), fence)
+        return job.is_running or job.fence == first
+
+
+def _retry(numbers: Sequence[int], now: datetime, tables: Tables) -> list[str]:
+    return [retry(tables, number, now=now) for number in numbers]
+
+
+def _plan_anew(keys: Sequence[int], now: datetime, tables: Tables) -> None:
+    for key in keys:
+        generation = tables.generations.load_key(key)
+        if generation is not None:
+            keep(tables, generation, generation, now=now)
