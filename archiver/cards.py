@@ -108,9 +108,9 @@ def _extent(generation: Generation, asset: Asset | None) -> tuple[int | None, in
 
 def _cost_micros(generation: Generation) -> int | None:
     """One output's part of the whole, so that pages of them can be summed up."""
-    if generation.cost is None:
-        return None
     outputs = sum(not slot.role for slot in generation.slots)
+    if generation.cost is None or not outputs:
+        return None
     micros = _storable(generation.cost / outputs * 1_000_000)
     return None if micros is None else round(micros)
 

@@ -3,10 +3,10 @@
     python -m benchmarks.gallery [--pictures 100000] [--rounds 15] [--folder DIR]
 
 The archive is that of `benchmarks.search`, and its newest pictures have thumbnails. A visit is one
-of Chromium without a cache: from the click to the end of loading, and on until every thumbnail that
-is on the screen is decoded. Between each two the very same page is visited as files of Python's own
-`http.server`, so that what a busy machine does to a browser can be told from what the gallery does.
-With `--folder` the archive is kept and used again.
+of a running Chromium with an empty cache: from the click to the end of loading, and on until every
+thumbnail that is on the screen is decoded. Between each two the very same page is visited as files
+of Python's own `http.server`, so that what a busy machine does to a browser can be told from what
+the gallery does. With `--folder` the archive is kept and used again.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def visit(browser: Browser, url: str) -> Visit:
     context = browser.new_context(viewport=VIEWPORT)
     page = context.new_page()
     page.add_init_script(WATCH)
+    page.goto(f"{url}healthz")  # so that the start of a process for the site is no part of it
     page.goto(url)
     page.wait_for_function("() => window.complete && document.querySelector('#count').textContent")
     seen = Visit(*page.evaluate("[loaded, complete, shifted, images]"))

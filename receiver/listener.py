@@ -77,8 +77,11 @@ async def listening(
     keepalive_seconds: float,
     max_connections: int,
     drain_seconds: float,
+    max_line_bytes: int = 8190,
 ) -> AsyncIterator[None]:
     """Serves it on `bound` while inside; on the way out finishes the requests under way.
+
+    A request whose first line has more than `max_line_bytes` is refused.
 
     aiohttp's own keep-alive default of an hour would also be the patience with half a header.
     The wire's bytes are what is signed, so nothing is decompressed.
@@ -89,6 +92,7 @@ async def listening(
         keepalive_timeout=keepalive_seconds,
         shutdown_timeout=_GOODBYE_SECONDS,
         auto_decompress=False,
+        max_line_size=max_line_bytes,
     )
     await runner.setup()
     handler = runner.server

@@ -112,7 +112,7 @@ class Jobs:
         """
         self._connection.execute(
             "UPDATE jobs SET state='cancelled', reason='no longer wanted', finished_at=?,"
-            " leased_by=NULL, lease_until=NULL WHERE kind=? AND subject=?"
+            " run_at=NULL, leased_by=NULL, lease_until=NULL WHERE kind=? AND subject=?"
             " AND (state IN ('available', 'scheduled') OR state='held' AND attempts=0"
             " OR kind='render' AND state IN ('running', 'held'))"
             f" AND NOT ({_HELD})",

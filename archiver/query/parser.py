@@ -162,6 +162,9 @@ class _Parser:
         if word.text == "NOT":
             sentence = "NOT is a word like any other; what to leave out has a - before it."
             self.hint(word.position, sentence)
+        if word.starred and len(word.text) == 1 and word.text.isascii():
+            sentence = "a beginning has two letters at least, so this is a word of one letter."
+            self.hint(word.position, sentence)
         like_a_field = _LIKE_A_FIELD.match(word.text)
         if like_a_field is None:
             return

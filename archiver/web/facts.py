@@ -54,7 +54,7 @@ def sections(
     """All facts, the ones that are looked for most first; `story` is `generation_story`'s."""
     [told] = [it for it in story["slots"] if it["number"] == slot.number]
     groups = [
-        ("Asked for", _asked(generation, query)),
+        ("Asked for", _asked(generation, slot, query)),
         ("What became of it", _outcome(generation, slot, told)),
         *((_ORIGIN_TITLES[asset.origin], _file(asset, query)) for asset in slot.assets),
         ("Where it comes from", _source(generation, slot, query)),
@@ -81,7 +81,7 @@ def moment_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _asked(generation: Generation, query: Query) -> Iterator[Fact]:
+def _asked(generation: Generation, slot: Slot, query: Query) -> Iterator[Fact]:
     params = generation.params
     yield Fact(
         name="provider",
@@ -93,9 +93,11 @@ def _asked(generation: Generation, query: Query) -> Iterator[Fact]:
             name="service", value=generation.service, query=query("service", generation.service)
         )
     if params.width and params.height:
-        size = f"{params.width}x{params.height}"
-        shown = f"{params.width} × {params.height}"
-        yield Fact(name="size", value=shown, query=query("size", size))
+        asset, shown = slot.leading_asset, f"{params.width} × {params.height}"
+        # What is found by its size is found by that of its picture, once there is one.
+        found = asset is None or (asset.width, asset.height) == (params.width, params.height)
+        size = query("size", f"{params.width}x{params.height}") if found else None
+        yield Fact(name="size", value=shown, query=size)
     for name, value in asdict(params).items():
         if value is None or name in _SHOWN_ELSEWHERE:
             continue

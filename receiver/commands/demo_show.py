@@ -123,6 +123,7 @@ class Show:
         number = found[0]["number"] if found else 1
         lines = (
             "\nholdfast goes on running; Ctrl-C stops it. Try next:",
+            f"  {self.private}/    the gallery",
             f"  {self.private}/api/v1/assets/{number}/content    a picture, from the archive",
             f"  {self.private}/api/v1/assets?q=neon    the search",
             f"  {self.private}/metrics",

@@ -32,8 +32,7 @@ from receiver.commands.export_file import (
 )
 from receiver.commands.export_folder import write_folder
 from receiver.commands.export_progress import in_words, progress
-from receiver.commands.output import typed
-from receiver.commands.search import parsed
+from receiver.commands.search import asked, parsed
 from receiver.settings import Config
 
 _STDOUT = Path("-")
@@ -55,7 +54,7 @@ class _Order:
     @property
     def text(self) -> str:
         """The query."""
-        return typed(" ".join(self.words))
+        return asked(self.words)
 
     @property
     def goes_on(self) -> bool:

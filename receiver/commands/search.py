@@ -49,7 +49,7 @@ def command(
     if words == ("-h",):
         click.echo(context.get_help())
         return
-    text = typed(" ".join(words))
+    text = asked(words)
     query = parsed(text, now=clock.now())
     file: ConfigFile = context.obj
     archive = open_archive(file.load())
@@ -71,6 +71,14 @@ def command(
     if page.cursor is not None:
         more = f"{found.number:,} in all" if found.exact else f"more than {found.number:,} in all"
         click.echo(f"{more}; go on with --cursor {page.cursor}", err=True)
+
+
+def asked(words: tuple[str, ...]) -> str:
+    """The query that was typed; raises UsageError for what can only be a mistaken option."""
+    for word in words:
+        if word.startswith("--"):
+            raise click.NoSuchOption(word.partition(" ")[0])
+    return typed(" ".join(words))
 
 
 def parsed(text: str, *, now: datetime) -> Query:

@@ -21,6 +21,7 @@ from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
 from archiver.gauges import CatalogGauges, DiskGauges
+from archiver.inbox.pruning import Pruner
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.looks import Looks
 from archiver.sqlite import require_safe_version
@@ -48,6 +49,10 @@ from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
 
 
+# A pasted prompt is a query, too, and nine bytes to a character of most scripts.
+MAX_LINE_BYTES = 1 << 15
+
+
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serves the archive until told to stop."""
     config = orders.config
@@ -62,6 +67,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
         await inbox.start()
         stack.push_async_callback(inbox.close)
+        pruner = Pruner(inbox=inbox, path=folder / "web.db", catalog=config.catalog.path)
+        await stack.enter_async_context(pruner.at_work())
 
         async def prove() -> None:
             await inbox.prove(clock.now())
@@ -97,6 +104,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             keepalive_seconds=config.listen.keepalive_seconds,
             max_connections=config.listen.max_connections,
             drain_seconds=DRAIN_SECONDS,
+            max_line_bytes=MAX_LINE_BYTES,
         ):
             ready()
             await stop.wait()

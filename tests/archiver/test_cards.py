@@ -101,6 +101,13 @@ def test_the_cost_is_shared(cost: float | None, micros: int | None) -> None:
     assert changed(cost=cost).cost_micros == micros
 
 
+def test_what_has_no_outputs_has_no_price_of_one() -> None:
+    """An input may be heard of before any output is, and looked at by its number."""
+    only = replace(SLOT, index=-1, role="init_image")
+    generation = replace(GENERATION, cost=0.5, slots=(only,))
+    assert card_of(generation, only).cost_micros is None
+
+
 def test_what_no_column_can_hold_is_left_out() -> None:
     """A width of a trillion digits is no width; only the seed is kept as it is."""
     params = replace(

@@ -194,6 +194,9 @@ def test_search_speaks_to_people(archive: Archive) -> None:
     assert "at character 13, 'whale steps:many': steps: takes a number" in wrong.stderr
     for cursor in ("x", "-1", "9" * 30):
         assert archive.run("search", "--cursor", cursor).exit_code == 2
+    for command in (("search",), ("export", "--out", "nowhere.csv")):
+        mistyped = archive.run(*command, "whale", "--limt", "5")
+        assert (mistyped.exit_code, "--limt" in mistyped.stderr) == (2, True)
     assert "did you mean provider:" in archive.run("search", "porvider:doitong").stderr
 
 

@@ -141,6 +141,14 @@ async def test_nothing_is_decompressed() -> None:
         assert (answer.status, answer.body) == (200, b"not gzip")
 
 
+@pytest.mark.parametrize(("limits", "status"), [({}, 400), ({"max_line_bytes": 1 << 15}, 200)])
+async def test_a_first_line_is_as_long_as_it_may_be(limits: dict[str, int], status: int) -> None:
+    """A search may be a pasted prompt; a webhook's path never is."""
+    async with listener(**limits) as it, connected(it.port) as wire:
+        answer = await wire.ask(head(method=b"GET", path=b"/?q=" + b"%E5%B0%91" * 2000))
+        assert answer.status == status
+
+
 async def test_a_request_under_way_is_answered_before_the_end() -> None:
     """From the end on nobody new is let in, and who is inside gets the answer."""
     async with listener() as it, connected(it.port) as wire:

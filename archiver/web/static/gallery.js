@@ -83,7 +83,9 @@ async function copy(text, what) {
 async function promptOf(number) {
   const answer = await fetch(`/api/v1/assets/${number}`);
   if (!answer.ok) throw new Error(`the archive answered ${answer.status}`);
-  return (await answer.json()).prompt ?? "";
+  const { prompt } = await answer.json();
+  if (!prompt) throw new Error("no prompt is known of it");
+  return prompt;
 }
 
 document.addEventListener("click", (event) => {

@@ -358,7 +358,9 @@ def test_cancelling(tables: Tables, state: JobState) -> None:
     before = row(tables)
     tables.jobs.cancel(FETCH, 1, now=NOON)
     if state in (JobState.AVAILABLE, JobState.SCHEDULED, JobState.HELD):
-        assert (row(tables)["state"], row(tables)["reason"]) == ("cancelled", "no longer wanted")
+        after = row(tables)
+        assert (after["state"], after["reason"]) == ("cancelled", "no longer wanted")
+        assert after["run_at"] is None
     else:
         assert before == row(tables)
     assert others == (row(tables, 2), row(tables, 1, SEAL))

@@ -123,6 +123,7 @@ HINTS = {
     "width>=1024": (0, "width:1024"),
     'model:""': (0, "model:sdxl"),
     "cat NOT dog": (4, "has a - before it"),
+    "cat l*": (4, "two letters at least"),
     "a (b c": (2, "never closed"),
     "a) b": (1, "closes nothing"),
     "?!": (0, "no letter, digit or emoji"),

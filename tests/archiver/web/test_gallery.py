@@ -609,3 +609,16 @@ async def test_head_says_what_get_would(house: House, path: str) -> None:
     assert (asked.status, asked.body) == (got.status, "")
     for header in ("Content-Type", "Content-Length", "Content-Security-Policy"):
         assert asked.headers[header] == got.headers[header]
+
+
+async def test_a_size_that_was_asked_for_leads_to_what_has_it(house: House) -> None:
+    """A picture that came otherwise is found by the size that it has."""
+    params = {"width": 60, "height": 60}
+    same, other = await house.fill(
+        Told(prompt="fox", params=params, size=(60, 60)),
+        Told(prompt="fox", params=params, size=(30, 30)),
+    )
+    for number, link in ((same, "/?q=size%3A60x60"), (other, None)):
+        page = await house.page(f"/assets/{number}")
+        found = [it.attributes["href"] for it in page.all("a") if it.text == "60 × 60"]
+        assert found == ([] if link is None else [link])
