@@ -8,6 +8,7 @@ in columns, less the links. Fields and columns may be added, and are never renam
 from __future__ import annotations
 
 import csv
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -49,6 +50,8 @@ COLUMNS = (
     "drawn_with",
     "notes",
 )
+
+_INNER_CELL = re.compile(r"([;\t|\r\n]\s*)(?=[=+@＝＋＠\-－﹣])")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,6 +98,8 @@ def cell(value: str | float | bool | None) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return repr(value)
+    # A spreadsheet that separates by these would begin another cell behind them.
+    value = _INNER_CELL.sub(r"\1'", value)
     return f"'{value}" if _is_formula(value) else value
 
 

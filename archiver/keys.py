@@ -30,6 +30,7 @@ _STAMP = "%Y%m%dt%H%M%Sz"
 _PLAIN_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _PLAIN = re.compile("[a-z0-9_-]+")
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}")
+_OF_PICTURE = re.compile(r"(?:blobs|thumbs)/sha256/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z0-9]{1,5}")
 
 
 def blob_key(sha256: bytes, extension: str) -> str:
@@ -48,6 +49,12 @@ def thumb_key(sha256: bytes) -> str:
     Raises ValueError for a digest that is none: a bug of ours.
     """
     return f"thumbs/sha256/{_digest_path(sha256)}.webp"
+
+
+def digest_of(key: str) -> bytes | None:
+    """The digest of the picture that a blob's or a thumbnail's key is of; None for other keys."""
+    found = _OF_PICTURE.fullmatch(key)
+    return bytes.fromhex(found[1]) if found else None
 
 
 def manifest_key(provider: str, generation_id: str) -> str:

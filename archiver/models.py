@@ -283,9 +283,8 @@ class Slot:
     @property
     def leading_asset(self) -> Asset | None:
         """The provider's own picture if we have it, else what the fallback drew."""
-        first = self.assets[0] if self.assets else None
         own = (asset for asset in self.assets if asset.origin is Origin.PROVIDER)
-        return next(own, first)
+        return next(own, self.assets[0] if self.assets else None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

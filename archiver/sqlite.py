@@ -79,6 +79,7 @@ def open_writer(
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute(f"PRAGMA journal_size_limit={LONG_LOG_BYTES}")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=FAST")  # what a row said before is overwritten
     return connection
 
 
@@ -133,13 +134,13 @@ def begin_log_anew(connection: Connection) -> None:
         raise sqlite3.OperationalError("a reader keeps the log from being begun anew")
 
 
-def shorten_log(connection: Connection) -> None:
+def shorten_log(connection: Connection, *, longer_than: int = LONG_LOG_BYTES) -> None:
     """Empties a log that has grown long, unless a reader holds it for more than a moment.
 
     SQLite's own checkpoints never wait, so that readers without a pause let a log grow for ever.
     """
     _, _, file = connection.execute("PRAGMA database_list").fetchone()
-    if log_bytes(Path(file)) <= LONG_LOG_BYTES:
+    if log_bytes(Path(file)) <= longer_than:
         return
     (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout={_SHORTEN_MILLISECONDS}")

@@ -100,7 +100,7 @@ def parse(text: bytes) -> Tombstone:
     )
 
 
-def emptied(generation: Generation, indexes: Collection[int]) -> Generation:
+def emptied(generation: Generation, indexes: Collection[int | None]) -> Generation:
     """The generation with nothing left of those slots but their numbers, whatever was heard since.
 
     An index of no slot changes nothing.

@@ -7,7 +7,7 @@ understood is set aside with the reason and never stops those behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from functools import partial
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.credits import AccountBalance
 from archiver.catalog.deliveries import Replay
+from archiver.catalog.tombstones import WHOLE
 from archiver.errors import CatalogUnavailableError, InboxUnavailableError, UnreadableError
 from archiver.inbox import InboxReader
 from archiver.ledger import keep_all
@@ -22,11 +23,16 @@ from archiver.log import logger
 from archiver.merging import merge
 from archiver.metrics import ABSORBED, UNKNOWN_STATUSES
 from archiver.models import Delivery, Generation, Observation
+from archiver.prunings import Pruning
 from archiver.redact import redact
+from archiver.tombstone import emptied
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
 from receiver.providers.balances import balance
 from receiver.providers.base import Balance
+
+Heard = tuple[Delivery, Observation]
+Name = tuple[str, str]
 
 BATCH = 200
 POLL_SECONDS = 0.05
@@ -175,6 +181,8 @@ class Absorb:
 
 
 def _understand(delivery: Delivery) -> Understood:
+    if delivery.body is None:
+        return Understood(delivery=delivery)  # pruned: what it said was taken in long ago
     try:
         says, told = observations(delivery), balance(delivery)
         return Understood(delivery=delivery, says=says, balance=told)
@@ -191,8 +199,11 @@ def _apply(tables: Tables, understood: Sequence[Understood], now: datetime) -> N
     """What some deliveries change, however often one generation is heard of among them."""
     heard = [(one.delivery, observation) for one in understood for observation in one.says]
     names = dict.fromkeys(_name(observation) for _, observation in heard)
+    lost = tables.tombstones.of(names)
+    if lost:
+        heard = _without_forgotten(tables, heard, lost)
     known = tables.generations.load_all([*names])
-    merged: dict[tuple[str, str], Generation] = {}
+    merged: dict[Name, Generation] = {}
     for delivery, observation in heard:
         name = _name(observation)
         before = merged.get(name) or known.get(name)
@@ -205,6 +216,8 @@ def _apply(tables: Tables, understood: Sequence[Understood], now: datetime) -> N
             received_at=delivery.received_at,
             link_lifetime=PROVIDERS[observation.provider].link_lifetime,
         )
+    for name in merged.keys() & lost.keys():
+        merged[name] = emptied(merged[name], lost[name])
     changes = [(known.get(name), after) for name, after in merged.items()]
     kept = dict(zip(merged, keep_all(tables, changes, now=now), strict=True))
     said: list[tuple[Delivery, int, str]] = []
@@ -223,6 +236,16 @@ def _apply(tables: Tables, understood: Sequence[Understood], now: datetime) -> N
             tables.credits.put(_account_balance(one.delivery, one.balance))
 
 
+def _without_forgotten(
+    tables: Tables, heard: Sequence[Heard], lost: Mapping[Name, Collection[int | None]]
+) -> list[Heard]:
+    """What may be taken in; the inbox is not to keep what must not come back either."""
+    again = [delivery.ref for delivery, observation in heard if _name(observation) in lost]
+    prunings = (Pruning(inbox=it.inbox, first=it.position, last=it.position) for it in again)
+    tables.prunings.order(prunings, ready=False)
+    return [it for it in heard if WHOLE not in lost.get(_name(it[1]), ())]
+
+
 def _account_balance(delivery: Delivery, said: Balance) -> AccountBalance:
     return AccountBalance(
         provider=delivery.source,
@@ -233,7 +256,7 @@ def _account_balance(delivery: Delivery, said: Balance) -> AccountBalance:
     )
 
 
-def _name(observation: Observation) -> tuple[str, str]:
+def _name(observation: Observation) -> Name:
     return observation.provider, observation.generation_id
 
 

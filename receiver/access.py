@@ -50,16 +50,14 @@ def guard(host: str, tokens: Mapping[str, Token], passes: Passes | None = None) 
         if request.path in _OPEN_PATHS or request.path.startswith(_OPEN_FOLDER):
             return await handler(request)
         if not tokens:
-            # A page in the operator's browser may know our port, but not speak for our name.
-            if _asked_for(request) not in _LOCAL_NAMES:
-                return problem(403, "without tokens, only requests to localhost are answered")
-            if request.method not in ("GET", "HEAD") and not is_of_our_own(request):
-                return problem(403, "without tokens, pages of others may not change anything here")
-            return await handler(request)
+            refused = _refused_without_tokens(request)
+            return problem(403, refused) if refused else await handler(request)
         scope = _scope(request.method, request.path)
         token = _bearer(request, tokens)
         if passes is not None and scope == "read" and "Authorization" not in request.headers:
             token = passes.token_of(request.cookies.get(COOKIE, ""))
+            if token is not None and _is_built_in(request):
+                return problem(403, "by a pass, pages of others may show nothing of ours")
         if token is None:
             return _unknown(request, can_log_in=passes is not None)
         if scope not in token.scopes and "admin" not in token.scopes:
@@ -67,6 +65,18 @@ def guard(host: str, tokens: Mapping[str, Token], passes: Passes | None = None) 
         return await handler(request)
 
     return check
+
+
+def _refused_without_tokens(request: web.Request) -> str | None:
+    """Why it is not answered where anybody on this machine may ask; None if it is."""
+    # A page in the operator's browser may know our port, but not speak for our name.
+    if _asked_for(request) not in _LOCAL_NAMES:
+        return "without tokens, only requests to localhost are answered"
+    if request.method not in ("GET", "HEAD") and not is_of_our_own(request):
+        return "without tokens, pages of others may not change anything here"
+    if _is_built_in(request):
+        return "without tokens, pages of others may show nothing of ours"
+    return None
 
 
 def _scope(method: str, path: str) -> str:
@@ -88,6 +98,14 @@ def is_of_our_own(request: web.Request) -> bool:
         return False
     origin = request.headers.get("Origin")
     return origin is None or origin.partition("://")[2] == request.headers.get("Host")
+
+
+def _is_built_in(request: web.Request) -> bool:
+    """Whether another's page asks for it as a part of itself, and does not lead a reader here."""
+    if request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site"):
+        return False
+    said = request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")
+    return said != ("navigate", "document")
 
 
 def token_of_secret(secret: str, tokens: Mapping[str, Token]) -> Token | None:

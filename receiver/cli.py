@@ -24,6 +24,7 @@ COMMANDS = {
     "deliveries": "Show what was heard and what became of it; absorb or verify it once more.",
     "doctor": "Look whether the catalog is whole and its search index in step.",
     "export": "Take what a query finds out of the archive: pictures, or what is known of them.",
+    "forget": "Have a generation, a slot or a picture vanish for ever, everywhere.",
     "jobs": "Show the units of work; try some now, hold, release or cancel them.",
     "rebuild": "Make the index anew out of the bucket alone, or compare it with the bucket.",
     "reindex": "Fill the search index anew, should it ever be in doubt.",

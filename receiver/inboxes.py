@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from archiver.errors import InboxUnavailableError, UnreadableError
@@ -30,6 +30,10 @@ class Inboxes:
                 self._behind.add(reader.uuid)
             if reader.uuid in self._behind:
                 yield reader
+
+    def all(self) -> Sequence[SqliteInboxReader]:
+        """Every inbox that can be opened."""
+        return self._all()
 
     def caught_up(self, inbox: InboxReader) -> None:
         """Says that all of an inbox was read, up to its next change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -15,6 +16,12 @@ from receiver.settings import Token
 
 # A path of ours: browsers take a second slash, and a backslash too, for another host's name.
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+
+
+_FORM = "application/x-www-form-urlencoded"
+# Of a filled-in form: a token, and the address of a page.
+_MAX_FORM_BYTES = 1 << 14
+_MAX_FIELDS = 8
 
 
 class Login:
@@ -39,8 +46,18 @@ class Login:
     async def _enter(self, request: web.Request) -> web.Response:
         if not is_of_our_own(request):
             return problem(403, "pages of others may not log anybody in here")
-        form = await request.post()
-        secret, leads_to = str(form.get("token", "")).strip(), str(form.get("next", ""))
+        if request.content_type != _FORM:
+            return problem(415, f"this takes what a form sends: {_FORM}")
+        body = await request.read()
+        if len(body) > _MAX_FORM_BYTES:
+            return problem(413, f"what is filled in has more than {_MAX_FORM_BYTES} bytes")
+        # Never `request.post()`: it decodes by whatever charset a stranger names, and some take
+        # time that grows with the square of the body.
+        try:
+            form = dict(parse_qsl(body.decode(errors="replace"), max_num_fields=_MAX_FIELDS))
+        except ValueError:
+            return problem(400, f"a form here has at most {_MAX_FIELDS} fields")
+        secret, leads_to = form.get("token", "").strip(), form.get("next", "")
         token = token_of_secret(secret, self._tokens)
         if token is None:
             return self._form(leads_to, 401, "There is no such token.")

@@ -59,6 +59,12 @@ class Remembered:
         return web.Response(status=200 if known else 202, text="known\n" if known else "stored\n")
 
 
+async def _for_our_own_pages(_request: web.Request, response: web.StreamResponse) -> None:
+    """No answer is taken for what it is not, or into another's page."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+
+
 def private_app(
     *,
     archive: Iterable[web.RouteDef],
@@ -79,6 +85,7 @@ def private_app(
 
     middlewares = [*around, guard, problems, revalidated]
     app = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=middlewares)
+    app.on_response_prepare.append(_for_our_own_pages)
     app.add_routes(
         [
             *archive,

@@ -88,6 +88,7 @@ class Rescue:
         """
         watch, newest = Watch(), _ANY_GENERATION
         while not stop.is_set() and self.is_served():
+            began = clock.monotonic()
             deliveries = self._deliveries_left()
             if not deliveries and newest == _ANY_GENERATION:
                 # What is heard of from now on is a service's daily work.
@@ -97,7 +98,8 @@ class Rescue:
             tell(left)
             if not left:
                 return True
-            await asyncio.sleep(_LOOK_SECONDS)
+            # Where there is much to look at, most of the time belongs to the service.
+            await asyncio.sleep(max(_LOOK_SECONDS, 4 * (clock.monotonic() - began)))
         return False
 
     async def _replay_unparsed(self, catalog: Catalog) -> int:

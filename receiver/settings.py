@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from archiver.errors import ConfigError
-from receiver.amounts import Count, Days, Hours, Network, Rate, Seconds, Sha256, Size, networks
+from receiver.measures import Count, Days, Hours, Network, Rate, Seconds, Sha256, Size, networks
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,10 +8,12 @@ writer's thread, together with whatever else waits for the same commit.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import finalize
 
 from archiver.catalog.cards import Cards
 from archiver.catalog.credits import Credits
@@ -70,7 +72,6 @@ class Catalog:
         self._writer: WriterThread[Callable[[Tables], Any], Any] = WriterThread(
             "catalog", lambda: open_writer(path, create=False), _commit
         )
-        self._used = ExitStack()
 
     async def start(self, *, opened: bool = True) -> None:
         """Opens the file, which must have been migrated; raises CatalogUnavailableError.
@@ -78,11 +79,11 @@ class Catalog:
         Unless `opened`: then the first write opens it, and whoever writes is told if it cannot.
         Nobody puts another file in its place until `close`.
         """
-        self._used.enter_context(use(self._path))
+        self._let_go = finalize(self, os.close, use(self._path))
         try:
             await self._writer.start(opened=opened)
         except Error as error:
-            self._used.close()
+            self._let_go()
             raise _unavailable(self._path, error) from error
 
     async def write(self, work: Callable[[Tables], T]) -> T:
@@ -102,7 +103,7 @@ class Catalog:
     async def close(self) -> None:
         """Commits what waits and closes the file."""
         await self._writer.close()
-        self._used.close()
+        self._let_go()
 
 
 class CatalogReader:

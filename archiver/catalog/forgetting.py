@@ -5,6 +5,7 @@ Rows that a worker is at are never taken from under it: ask `is_worked_on` in th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -46,6 +47,8 @@ class Forgetting:
         for slot in generation.slots:
             assert slot.number is not None
             self.slot(slot.number)
+            for table in ("texts", "cards"):
+                self._connection.execute(f"DELETE FROM {table} WHERE number = ?", (slot.number,))
         for sql in (
             f"DELETE FROM jobs WHERE {_OF_GENERATION}",
             "DELETE FROM observations WHERE generation = ?",
@@ -55,23 +58,22 @@ class Forgetting:
             self._connection.execute(sql, (generation.key,))
 
     def slot(self, number: int) -> None:
-        """Takes out all of a slot but its row."""
+        """Takes out what a slot holds: its links, assets and jobs."""
         for sql in (
             f"DELETE FROM jobs WHERE {_OF_SLOT}",
-            "DELETE FROM texts WHERE number = ?",
-            "DELETE FROM cards WHERE number = ?",
             "DELETE FROM links WHERE slot = ?",
             "DELETE FROM assets WHERE slot = ?",
         ):
             self._connection.execute(sql, (number,))
 
-    def still_shown(self, digests: Collection[bytes]) -> set[bytes]:
-        """Those of the digests that some slot refers to."""
+    def still_shown(self, digests: Collection[bytes], *, but: Sequence[int] = ()) -> set[bytes]:
+        """Those of the digests that some slot refers to, those `but` not counted."""
         found: set[bytes] = set()
         for some in in_portions([*digests]):
             rows = self._connection.execute(
-                f"SELECT DISTINCT sha256 FROM assets WHERE sha256 IN ({','.join('?' * len(some))})",
-                some,
+                f"SELECT DISTINCT sha256 FROM assets WHERE sha256 IN ({','.join('?' * len(some))})"
+                " AND slot NOT IN (SELECT value FROM json_each(?))",
+                (*some, json.dumps(but)),
             )
             found |= {sha256 for (sha256,) in rows}
         return found
@@ -98,15 +100,19 @@ class Forgetting:
         )
         return not {key for (key,) in rows} <= set(keys)
 
-    def needed(self, pruning: Pruning, *, now: datetime) -> list[int]:
-        """The positions, ascending, with a link that lives and whose picture is not archived."""
+    def needed(self, pruning: Pruning, *, but: Sequence[int] = (), now: datetime) -> list[int]:
+        """The positions, ascending, with a link that lives and whose picture is not archived.
+
+        Links of the slots `but` are not counted.
+        """
         rows = self._connection.execute(
             "SELECT DISTINCT said.position FROM observations AS said"
             " JOIN slots USING (generation) JOIN links ON links.slot = slots.number"
             " AND links.inbox = said.inbox AND links.position = said.position"
             " WHERE said.inbox = ? AND said.position BETWEEN ? AND ?"
-            " AND slots.state <> 'archived' AND links.expires_at > ? ORDER BY 1",
-            (pruning.inbox, pruning.first, pruning.last, to_millis(now)),
+            " AND slots.state <> 'archived' AND links.expires_at > ?"
+            " AND slots.number NOT IN (SELECT value FROM json_each(?)) ORDER BY 1",
+            (pruning.inbox, pruning.first, pruning.last, to_millis(now), json.dumps(but)),
         )
         return [position for (position,) in rows]
 

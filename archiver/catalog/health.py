@@ -9,9 +9,7 @@ from archiver.sqlite import Connection, Error
 _TRIGGERS = ("texts_ai", "texts_ad", "texts_au")
 
 _REINDEX = "holdfast reindex mends it"
-_RESTORE = (
-    "stop the service and restore the file from a backup; what was heard since is in the inboxes"
-)
+_RESTORE = "stop the service, then holdfast restore; what was heard since is in the inboxes"
 
 _STRAYS = {
     "output slots without a card": (

@@ -19,6 +19,9 @@ _PUT = (
     " WHERE prompt <> excluded.prompt OR neg <> excluded.neg OR about <> excluded.about"
     " OR facets <> excluded.facets"
 )
+# Some tens of milliseconds.
+_MERGED_PAGES = 200
+
 _LABEL = (
     "UPDATE texts SET facets = labels.column2 FROM (VALUES {places}) AS labels"
     " WHERE number = labels.column1 AND facets <> labels.column2"
@@ -54,6 +57,18 @@ class Texts:
             places = ",".join(["(?,?)"] * len(rows))
             values = [value for row in rows for value in row]
             self._connection.execute(_LABEL.format(places=places), values)
+
+    def merge(self, *, begin: bool) -> bool:
+        """A step towards an index in one piece, which holds no word that no text has any more.
+
+        `begin` says that it is the first; False is the end.
+        """
+        changes = self._connection.total_changes
+        self._connection.execute(
+            "INSERT INTO texts_fts (texts_fts, rank) VALUES ('merge', ?)",
+            (-_MERGED_PAGES if begin else _MERGED_PAGES,),
+        )
+        return self._connection.total_changes - changes >= 2  # as FTS5's manual has it
 
     def rebuild(self) -> None:
         """Makes the full-text index anew from the table, whatever has become of it."""

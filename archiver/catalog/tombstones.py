@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from archiver.catalog.rows import in_portions
-from archiver.moments import to_millis
+from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 from archiver.tombstone import Tombstone, name_digest
 
@@ -32,9 +32,25 @@ class Tombstones:
             ),
         )
 
+    def all(self) -> list[Tombstone]:
+        """All that are known, but for the archive numbers, which only the bucket keeps."""
+        rows = self._connection.execute(
+            "SELECT name_sha256, slot_index, forgotten_at, reason FROM tombstones ORDER BY key"
+        )
+        return [
+            Tombstone(
+                name_sha256=name_sha256,
+                index=index,
+                numbers=(),
+                forgotten_at=from_millis(forgotten_at),
+                reason=reason,
+            )
+            for name_sha256, index, forgotten_at, reason in rows
+        ]
+
     def keys(self) -> set[str]:
         """The keys of all that are known."""
-        return {key for (key,) in self._connection.execute("SELECT key FROM tombstones")}
+        return {tombstone.key for tombstone in self.all()}
 
     def of(
         self, names: Iterable[tuple[str, str]]

@@ -62,6 +62,7 @@ class Pending:
     number: int
     target: str
     fence: int
+    attempts: int
     is_running: bool
 
 
@@ -92,7 +93,7 @@ class UnsafeSlots:
     def pending(self, *, newest: int) -> Sequence[Pending]:
         """The fetches and polls of generations up to that key that have not come to rest."""
         rows = self._connection.execute(
-            "SELECT id, target, fence, jobs.state FROM jobs"
+            "SELECT id, target, fence, attempts, jobs.state FROM jobs"
             " LEFT JOIN slots ON kind = ? AND number = subject"
             " WHERE kind IN (?, ?) AND jobs.state IN ('available', 'scheduled', 'running')"
             " AND ifnull(generation, subject) <= ?",
@@ -103,9 +104,10 @@ class UnsafeSlots:
                 number=number,
                 target=target,
                 fence=fence,
+                attempts=attempts,
                 is_running=state == JobState.RUNNING.value,
             )
-            for number, target, fence, state in rows
+            for number, target, fence, attempts, state in rows
         ]
 
 

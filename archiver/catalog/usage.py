@@ -7,10 +7,10 @@ it with the process, however that ends.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from archiver.errors import CatalogUnavailableError
 
@@ -19,8 +19,8 @@ class InUseError(CatalogUnavailableError):
     """Somebody uses the catalog, so that its file must stay what it is."""
 
 
-def use(catalog: Path) -> TextIO:
-    """Shares the catalog for as long as the file is held; raises CatalogUnavailableError."""
+def use(catalog: Path) -> int:
+    """Shares the catalog until the descriptor is closed; raises CatalogUnavailableError."""
     held = _open(catalog)
     if not _locked(held, fcntl.LOCK_SH):
         raise CatalogUnavailableError(
@@ -32,16 +32,19 @@ def use(catalog: Path) -> TextIO:
 @contextmanager
 def alone(catalog: Path) -> Iterator[None]:
     """Keeps everybody else from the catalog; raises InUseError if somebody uses it."""
-    with _open(catalog) as held:
-        if not _locked(held, fcntl.LOCK_EX):
-            raise InUseError(f"the catalog {catalog} is in use")
+    held = _open(catalog)
+    if not _locked(held, fcntl.LOCK_EX):
+        raise InUseError(f"the catalog {catalog} is in use")
+    try:
         yield
+    finally:
+        os.close(held)
 
 
-def _open(catalog: Path) -> TextIO:
+def _open(catalog: Path) -> int:
     file = catalog.with_suffix(".users")
     try:
-        return file.open("w")
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise CatalogUnavailableError(
             f"{file} cannot be written ({error.strerror}): let the user that runs holdfast write "
@@ -49,10 +52,10 @@ def _open(catalog: Path) -> TextIO:
         ) from error
 
 
-def _locked(held: TextIO, how: int) -> bool:
+def _locked(held: int, how: int) -> bool:
     try:
         fcntl.flock(held, how | fcntl.LOCK_NB)
     except OSError:
-        held.close()
+        os.close(held)
         return False
     return True

@@ -31,6 +31,8 @@ from archiver.exporting.pictures import (
 INDEX_NAME = "index.ndjson"
 
 _PIECE_BYTES = 2**17
+# A ZIP knows no others.
+_FIRST_YEAR, _LAST_YEAR = 1980, 2107
 _READABLE_BY_ALL = 0o644 << 16
 
 
@@ -125,7 +127,8 @@ def _nameless_file(folder: Path) -> IO[bytes]:
 
 def _info(name: str, at: datetime, size_bytes: int, compression: int = ZIP_STORED) -> ZipInfo:
     """A file in the ZIP; by its size it is known beforehand whether it needs 64 bits."""
-    info = ZipInfo(name, at.timetuple()[:6])
+    year = min(max(at.year, _FIRST_YEAR), _LAST_YEAR)
+    info = ZipInfo(name, (year, at.month, at.day, at.hour, at.minute, at.second))
     info.compress_type = compression
     info.external_attr = _READABLE_BY_ALL
     info.file_size = size_bytes

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from archiver.inbox.quarantine_file import Dropped, Item, LetGo, commit, open_file
+from archiver.inbox.quarantine_file import Dropped, Item, LetGo, TooOld, commit, open_file
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Error, open_reader
 from archiver.writer import WriterThread
@@ -88,6 +88,10 @@ class Quarantine:
     async def let_go(self, ids: Sequence[int]) -> None:
         """Forgets requests that are safe elsewhere; raises Error if the file cannot be written."""
         await self._writer.put(LetGo(ids=ids))
+
+    async def forget(self, before: datetime) -> None:
+        """Lets go of what came before that moment, and not since; raises Error if it cannot."""
+        await self._writer.put(TooOld(before=to_millis(before)))
 
     async def close(self) -> None:
         """Writes what waits and closes the file."""

@@ -70,7 +70,14 @@ class LetGo:
     ids: Sequence[int]
 
 
-Item = tuple[Any, ...] | Dropped | LetGo
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooOld:
+    """Stands in a batch for all that came before a moment, and that nobody has verified since."""
+
+    before: int
+
+
+Item = tuple[Any, ...] | Dropped | LetGo | TooOld
 
 
 def open_file(path: Path) -> Connection:
@@ -113,6 +120,12 @@ def commit(connection: Connection, items: Sequence[Item]) -> Sequence[None]:
             _count_dropped(connection, item)
         elif isinstance(item, LetGo):
             connection.executemany("DELETE FROM rejected WHERE id=?", [(it,) for it in item.ids])
+        elif isinstance(item, TooOld):
+            connection.execute(
+                "DELETE FROM rejected WHERE received_at < ? AND last_at < ?"
+                " AND verified_by IS NULL",
+                (item.before, item.before),
+            )
     trimmed = _trim_rows(connection) + _trim_bytes(connection)
     if trimmed and rows:
         last_at = rows[-1][_RECEIVED_AT]
@@ -136,7 +149,7 @@ def _trim_rows(connection: Connection) -> int:
         return 0
     return connection.execute(
         "DELETE FROM rejected WHERE id IN (SELECT id FROM rejected WHERE verified_by IS NULL"
-        " ORDER BY id LIMIT ?)",
+        " ORDER BY hopeless DESC, id LIMIT ?)",
         (count - MAX_ROWS,),
     ).rowcount
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -22,7 +23,14 @@ from archiver.inbox import NewDelivery, Recorded
 from archiver.metrics import INBOX_COMMIT_SECONDS
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection, Error, data_version, open_reader, open_writer
+from archiver.sqlite import (
+    Connection,
+    Error,
+    data_version,
+    open_reader,
+    open_writer,
+    shorten_log,
+)
 from archiver.writer import WriterThread
 
 _SCHEMA = """
@@ -60,7 +68,15 @@ class _Prove:
     at: int
 
 
-_Item = tuple[Any, ...] | _Prove
+@dataclass(frozen=True, slots=True)
+class _Prune:
+    """Stands in a batch for bodies and headers that are no longer to be kept."""
+
+    first: int
+    last: int
+
+
+_Item = tuple[Any, ...] | _Prove | _Prune
 
 
 class SqliteInbox:
@@ -95,6 +111,17 @@ class SqliteInbox:
         except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
+    async def prune(self, first: int, last: int) -> None:
+        """Takes bodies and headers out of the deliveries from `first` to `last`, both included.
+
+        All else about them stays, and with it the knowledge that they are here already. Raises
+        InboxUnavailableError.
+        """
+        try:
+            await self._writer.put(_Prune(first, last))
+        except (Error, OSError) as error:
+            raise _unavailable(self._path, error) from error
+
     async def close(self) -> None:
         """Commits what waits and closes the file."""
         await self._writer.close()
@@ -103,7 +130,7 @@ class SqliteInbox:
         self, connection: Connection, items: Sequence[_Item]
     ) -> Sequence[Recorded | Exception]:
         """One durable commit for all of `items`, if that leaves room on the disk."""
-        if self._min_free_bytes:
+        if self._min_free_bytes and not all(isinstance(item, _Prune) for item in items):
             free_bytes = shutil.disk_usage(self._path.parent).free
             if free_bytes < self._min_free_bytes:
                 return [_too_full(self._path, free_bytes, self._min_free_bytes)] * len(items)
@@ -152,6 +179,32 @@ class SqliteInboxReader:
         )
         return _from_row(self.uuid, rows[0]) if rows else None
 
+    def bodies(
+        self, *, above: int, upto: int, before: datetime, limit: int
+    ) -> Sequence[tuple[int, bool]]:
+        """Positions above one and up to another, ascending; each with whether its body can go.
+
+        That is: whether there is one, and came before that moment.
+        """
+        return self._ask(
+            "SELECT position, body IS NOT NULL AND received_at < ? FROM deliveries"
+            " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+            to_millis(before),
+            above,
+            upto,
+            limit,
+        )
+
+    def has_bodies(self, first: int, last: int) -> bool:
+        """Whether any delivery between these positions, both included, has its body."""
+        ((found,),) = self._ask(
+            "SELECT EXISTS (SELECT 1 FROM deliveries"
+            " WHERE position BETWEEN ? AND ? AND body IS NOT NULL)",
+            first,
+            last,
+        )
+        return bool(found)
+
     def count_after(self, position: int) -> int:
         """How many deliveries lie beyond a position."""
         ((count,),) = self._ask("SELECT count(*) FROM deliveries WHERE position > ?", position)
@@ -173,22 +226,11 @@ def inbox_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.db") if path.stem != "quarantine")
 
 
-def begin_anew(path: Path) -> None:
-    """Gives an inbox that nobody has open another UUID; raises Error.
-
-    To absorb it is another then, of which nothing was heard yet.
-    """
-    connection = open_writer(path, create=False)
-    try:
-        connection.execute("UPDATE inbox SET uuid = ?", (str(uuid.uuid4()),))
-    finally:
-        connection.close()
-
-
 def _open(path: Path) -> Connection:
     # Whoever can read an inbox can read full links, each the key to a picture.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_writer(path, busy_seconds=BUSY_SECONDS)
+    connection.execute("PRAGMA secure_delete=ON")  # what is pruned is gone
     connection.executescript(_SCHEMA)
     connection.execute(
         "INSERT INTO inbox SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM inbox)", (str(uuid.uuid4()),)
@@ -197,17 +239,25 @@ def _open(path: Path) -> Connection:
 
 
 def _write(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
-    rows = [item for item in items if not isinstance(item, _Prove)]
-    proofs = [item.at for item in items if isinstance(item, _Prove)]
-    if not proofs:
-        stored = _insert(connection, rows)  # a lone statement is its own transaction
-    else:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE inbox SET proved_at = ?", (proofs[-1],))
-        stored = _insert(connection, rows) if rows else []
-        connection.execute("COMMIT")
-    outcomes = iter(stored)
-    return [Recorded.STORED if isinstance(item, _Prove) else next(outcomes) for item in items]
+    rows = [item for item in items if isinstance(item, tuple)]
+    if len(rows) == len(items):
+        return _insert(connection, rows)  # a lone statement is its own transaction
+    connection.execute("BEGIN IMMEDIATE")
+    for item in items:
+        if isinstance(item, _Prove):
+            connection.execute("UPDATE inbox SET proved_at = ?", (item.at,))
+        elif isinstance(item, _Prune):
+            connection.execute(
+                "UPDATE deliveries SET headers = NULL, body = NULL"
+                " WHERE position BETWEEN ? AND ? AND body IS NOT NULL",
+                (item.first, item.last),
+            )
+    outcomes = iter(_insert(connection, rows) if rows else [])
+    connection.execute("COMMIT")
+    if any(isinstance(item, _Prune) for item in items):
+        with suppress(Error):  # the log is emptied another time
+            shorten_log(connection, longer_than=0)
+    return [next(outcomes) if isinstance(item, tuple) else Recorded.STORED for item in items]
 
 
 def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> list[Recorded]:

@@ -8,7 +8,7 @@ are in the bucket before any row says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,6 +20,9 @@ from archiver.errors import BucketError
 from archiver.ledger import index_anew
 from archiver.recovery.looking import Found
 from archiver.recovery.sample import Sample, chosen
+
+# How an object is looked at: the store is asked, or the bytes are read.
+HEAD, BYTES = "head", "bytes"
 
 # Digests that are listed in one transaction, and generations that are labelled in one.
 _LISTED = 5000
@@ -38,7 +41,8 @@ class EmptyBucketError(BucketError):
 class Audit:
     """One run after another over the objects of an archive.
 
-    `look` says how an object is, and `mend` brings one back: it says why not, or "" if it did. So
+    A `deep` one reads every byte, any other asks the store alone, but for objects of whose bytes it
+    is known that they were damaged. `mend` brings one back: it says why not, or "" if it did. So
     many as `at_once` are looked at together, and a `portion` of them between two commits. Unless
     `believe_empty`, a bucket with nothing in it is refused.
     """
@@ -46,9 +50,10 @@ class Audit:
     catalog: Catalog
     reader: CatalogReader
     blobs: BlobStore
+    deep: bool
     look: Callable[[Stored], Awaitable[Found]]
+    read: Callable[[Stored], Awaitable[Found]]
     mend: Callable[[Stored], Awaitable[str]]
-    how: str
     at_once: int
     portion: int
     believe_empty: bool
@@ -66,7 +71,8 @@ class Audit:
         `progress` is told of each portion once it is committed. Raises BucketError if the bucket
         cannot be used, which says nothing of its objects, and CatalogUnavailableError.
         """
-        await self._require_bucket()
+        if await self._digests(b"", 1):
+            await self._require_bucket()
         async for digests in self._portions(audit, sample):
             stored = await self.reader.read(partial(_stored, digests))
             checked = await self._check(stored)
@@ -103,32 +109,53 @@ class Audit:
 
     async def _check(self, stored: Sequence[Stored]) -> list[Checked]:
         turns = asyncio.Semaphore(self.at_once)
+        ways = await self._ways(stored)
 
-        async def found(one: Stored) -> Found:
+        async def looked_at(one: Stored) -> Found:
             async with turns:
-                return await self.look(one)
+                return await self._look(one, ways[one.sha256])
 
-        looks = await asyncio.gather(*map(found, stored))
+        async def looked_at_again(one: Stored) -> Checked:
+            async with turns:
+                return await self._look_again(one, ways[one.sha256])
+
+        looks = await asyncio.gather(*map(looked_at, stored))
         amiss = [one for one, seen in zip(stored, looks, strict=True) if seen.outcome != Fixity.OK]
         if len(stored) >= _MANY and all(it.outcome is Fixity.UNREADABLE for it in looks):
             raise BucketError(f"not one of {len(stored)} objects could be read: {looks[0].reason}")
         if amiss:
             await self._require_bucket()  # one that is down is not damaged
-        again = {one.sha256: await self._looked_at_again(one) for one in amiss}
-        at = self.now()
+        again = await asyncio.gather(*map(looked_at_again, amiss))
+        at, told = self.now(), {checked.sha256 for checked in again}
         well = (
-            Checked(sha256=one.sha256, outcome=Fixity.OK, how=self.how, checked_at=at)
-            for one in stored
-            if one.sha256 not in again
+            Checked(sha256=sha256, outcome=Fixity.OK, how=how, checked_at=at)
+            for sha256, how in ways.items()
+            if sha256 not in told
         )
-        return [*well, *again.values()]
+        return [*well, *again]
 
-    async def _looked_at_again(self, stored: Stored) -> Checked:
+    async def _ways(self, stored: Sequence[Stored]) -> Mapping[bytes, str]:
+        """How each object is looked at; the store alone cannot clear what its bytes have shown."""
+        digests = [one.sha256 for one in stored]
+        if self.deep:
+            return dict.fromkeys(digests, BYTES)
+        known = await self.reader.read(lambda tables: tables.fixity.of(digests))
+        suspects = {
+            sha256
+            for sha256, found in known.items()
+            if found.outcome is not Fixity.OK and found.how == BYTES
+        }
+        return {sha256: BYTES if sha256 in suspects else HEAD for sha256 in digests}
+
+    async def _look(self, stored: Stored, how: str) -> Found:
+        return await (self.read if how == BYTES else self.look)(stored)
+
+    async def _look_again(self, stored: Stored, how: str) -> Checked:
         """An object that was amiss a moment ago, now mended if it can be.
 
         No transfer is damaged twice, and an object may have been put anew meanwhile.
         """
-        found = await self.look(stored)
+        found = await self._look(stored, how)
         outcome, reason, mended_at = found.outcome, found.reason, None
         if outcome in _LOST:
             why_not = await self.mend(stored)
@@ -138,7 +165,7 @@ class Audit:
         return Checked(
             sha256=stored.sha256,
             outcome=outcome,
-            how=self.how,
+            how=how,
             reason=reason,
             checked_at=self.now(),
             mended_at=mended_at,

@@ -39,6 +39,7 @@ class NewCatalog:
         self._now = now
         discard(path)
         migrate(path)
+        path.with_suffix(".lock").unlink()  # its own, which nobody else wants
         self._connection = open_writer(path, create=False)
         self._tables = Tables(self._connection)
         self._tables.deliveries.beat(REBUILD, now=now)

@@ -19,7 +19,8 @@ from archiver.orders import retry
 from archiver.recovery.rescue_plan import Step
 from archiver.recovery.rescue_rules import Kind
 
-_PORTION = 100
+# Each changes some ten rows, and a service waits for its turn meanwhile.
+_PORTION = 50
 
 
 async def carry_out(
@@ -61,17 +62,22 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self._first_fence: dict[tuple[int, str], int] = {}
+        self._fences: dict[tuple[int, str], int] = {}  # beyond which a job was tried
+        self._is_watching = False
 
     def untried(self, jobs: Iterable[Pending]) -> int:
         """How many of those that have not come to rest were not tried yet."""
-        return sum(map(self._is_untried, jobs))
+        count = sum(map(self._is_untried, jobs))
+        self._is_watching = True
+        return count
 
     def _is_untried(self, job: Pending) -> bool:
-        # One that is under way when it is first seen is being tried now.
-        fence = job.fence - 1 if job.is_running else job.fence
-        first = self._first_fence.setdefault((job.number, job.target), fence)
-        return job.is_running or job.fence == first
+        name = job.number, job.target
+        if name not in self._fences:
+            # What is under way is being tried, and what came meanwhile may have been already.
+            tried = job.is_running or (self._is_watching and job.attempts > 0)
+            self._fences[name] = job.fence - tried
+        return job.is_running or job.fence == self._fences[name]
 
 
 def _retry(numbers: Sequence[int], now: datetime, tables: Tables) -> list[str]:

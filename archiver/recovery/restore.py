@@ -18,8 +18,10 @@ from archiver import sqlite
 from archiver.blobs import BlobStore
 from archiver.catalog.schema import migrate
 from archiver.catalog.schema import steps as known_steps
+from archiver.catalog.usage import alone
 from archiver.errors import BackupError
-from archiver.inbox.sqlite import begin_anew, inbox_files
+from archiver.inbox.anew import begin_anew
+from archiver.inbox.sqlite import inbox_files
 from archiver.keys import backup_prefix
 from archiver.recovery.backup_index import CATALOG, BackupIndex
 from archiver.recovery.catching_up import CatchingUp, CaughtUp
@@ -69,25 +71,31 @@ class Restore:
         return Present(catalog=found, inboxes=inboxes)
 
     async def carry_out(self, index: BackupIndex, steps: Sequence[Step]) -> Restored:
-        """Does all steps of a plan. Raises BackupError and BucketError before anything is changed;
-        OSError, too, after that, and then it can be done again."""
+        """Does all steps of a plan. Raises BackupError, BucketError, and InUseError."""
         if set(index.steps) - set(known_steps()):
             raise BackupError(
                 f"the backup was made by holdfast {index.version}, which is newer than this one: "
                 "install that version, or choose an older backup with --from"
             )
         staging, done = self._place("restoring"), None
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o700, parents=True)
+        staged: dict[str, Path] = {}
         try:
-            staged: dict[str, Path] = {}
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(mode=0o700, parents=True)
             for step in steps:
                 if step.file is not None:
                     staged[step.name] = staging / f"{len(staged)}.db"
                     await fetch(self.blobs, step.file, staged[step.name], self._fetched)
             if CATALOG in staged:
                 done = await self._catch_up(staged[CATALOG])
-            aside = await asyncio.to_thread(self._switch, steps, staged)
+            with alone(self.catalog):
+                aside = self._switch(steps, staged)  # here, where nothing can come in between
+        except (OSError, sqlite.Error) as error:
+            where = getattr(error, "filename", None) or staging
+            raise BackupError(
+                f"{where}: {error}; see that the disk is well and has room, and type it again: "
+                "nothing is lost"
+            ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return Restored(aside=aside, caught_up=done)

@@ -7,7 +7,7 @@ a name of its own, so that whoever hears begins a new one, and no position of it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -56,12 +56,14 @@ class Present:
 def plan(index: BackupIndex, present: Present) -> list[Step]:
     """All steps, those of the catalog first."""
     files = {file.name: file for file in index.files}
-    inboxes = [file for file in index.files if file.inbox]
-    return [
-        *_catalog(index, files[CATALOG], present.catalog),
-        *_broken(present.inboxes),
-        *(step for file in inboxes for step in _inbox(index.taken_at, file, present.inboxes)),
-    ]
+    steps = [*_catalog(index, files[CATALOG], present.catalog), *_broken(present.inboxes)]
+    taken = set(present.inboxes)
+    for file in index.files:
+        if file.inbox:
+            name = _free(restored_name(file.name, index.taken_at), taken)
+            steps += _inbox(file, name, present.inboxes)
+            taken.add(name)
+    return steps
 
 
 def changes(steps: Sequence[Step]) -> bool:
@@ -74,11 +76,15 @@ def restored_name(name: str, taken_at: datetime) -> str:
 
     One that was restored once already keeps its name, for nobody has written it since.
     """
-    stem = name.removeprefix("inbox/").removesuffix(".db")
-    if "." in stem:
+    if was_restored(name.removeprefix("inbox/")):
         return name
     stamp = backup_prefix(taken_at).split("/")[1]
-    return f"inbox/{stem}.{stamp}.db"
+    return f"{name.removesuffix('.db')}.{stamp}.db"
+
+
+def was_restored(file_name: str) -> bool:
+    """Whether an inbox that is called so lies there since a restore, and nobody hears into it."""
+    return "." in file_name.removesuffix(".db")
 
 
 def _catalog(
@@ -118,10 +124,10 @@ def _broken(present: Mapping[str, PresentInbox | Broken]) -> Iterator[Step]:
 
 
 def _inbox(
-    taken_at: datetime, file: BackedUp, present: Mapping[str, PresentInbox | Broken]
+    file: BackedUp, name: str, present: Mapping[str, PresentInbox | Broken]
 ) -> Iterator[Step]:
     """Of the files with its UUID the one is kept that has all of it; any other went its own way
-    since, and what it has heard then is to be absorbed as another's."""
+    since, and what it has heard then is to be absorbed as another's. `name` is free."""
     same = {
         name: inbox
         for name, inbox in present.items()
@@ -132,21 +138,20 @@ def _inbox(
         for name, inbox in same.items()
         if inbox.facts.position >= file.position and inbox.at_last == file.last
     ]
-    for name in same:
-        if name in whole[:1]:
-            yield Step(fate=Fate.KEEP, name=name, why="it has all that the backup has, and more")
+    for known in same:
+        if known in whole[:1]:
+            yield Step(fate=Fate.KEEP, name=known, why="it has all that the backup has, and more")
         else:
-            why = "it is older than the backup, and has gone on from there in another way"
-            yield Step(fate=Fate.RENAME, name=name, why=why)
+            why = "it is a copy, and has gone on from there in another way"
+            yield Step(fate=Fate.RENAME, name=known, why=why)
     if not whole:
-        name = _free(restored_name(file.name, taken_at), present)
         why = f"{file.position:,} deliveries, not to be heard again otherwise"
         yield Step(fate=Fate.RESTORE, name=name, why=why, file=file)
 
 
-def _free(name: str, present: Mapping[str, PresentInbox | Broken]) -> str:
+def _free(name: str, taken: Collection[str]) -> str:
     """The name, or one like it that no file has."""
     stem, count = name.removesuffix(".db"), 2
-    while name in present:
+    while name in taken:
         name, count = f"{stem}-{count}.db", count + 1
     return name

@@ -25,9 +25,6 @@ from archiver.recovery.preparing import Found, add
 from archiver.sqlite import Connection, Error, open_reader, open_writer
 from archiver.work import JobKind
 
-# What belongs to a database beside its file, in the order in which it may be moved away.
-_BESIDE = ("-wal", "-shm")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Switched:
@@ -55,7 +52,7 @@ def offer(made: Path, catalog: Path) -> None:
     _sync(catalog.parent)
 
 
-def switch(catalog: Path, *, now: datetime) -> Switched | None:
+def switch(catalog: Path) -> Switched | None:
     """Puts the catalog that waits in its place; None if none waits.
 
     Whatever interrupts it, doing it again goes on. Raises InUseError while somebody uses the
@@ -67,22 +64,31 @@ def switch(catalog: Path, *, now: datetime) -> Switched | None:
             return None
         try:
             with closing(open_writer(fresh, create=False)) as connection:
-                made_at, taken_over, trouble = _prepare(connection, catalog)
-        except Error as error:
+                aside, taken_over, trouble = _prepare(connection, catalog)
+        except (Error, _NotRebuiltError) as error:
             raise CatalogUnavailableError(
                 f"{fresh} is no catalog to be switched in ({error}): remove it"
             ) from error
-        aside = _move_aside(catalog, made_at or now)
+        _move(catalog, aside)
         fresh.rename(catalog)
         _sync(catalog.parent)
-    return Switched(aside=aside, taken_over=taken_over, trouble=trouble)
+    kept = aside if aside.exists() else None
+    return Switched(aside=kept, taken_over=taken_over, trouble=trouble)
 
 
-def _prepare(connection: Connection, catalog: Path) -> tuple[datetime | None, int, str]:
-    """When the new catalog was made; how much it has taken over, or why it could not."""
+class _NotRebuiltError(Exception):
+    """A catalog that nobody has made to be switched in."""
+
+
+def _prepare(connection: Connection, catalog: Path) -> tuple[Path, int, str]:
+    """Where the old catalog goes; how much was taken over from it, or why nothing could be."""
     made_at = Tables(connection).deliveries.last_beat_at(REBUILD)
+    if made_at is None:
+        raise _NotRebuiltError("it was not made by holdfast rebuild")
+    aside = catalog.with_name(f"{catalog.stem}-{made_at:%Y%m%dT%H%M%S}{catalog.suffix}")
     taken_over, trouble = 0, ""
-    if made_at is not None and catalog.exists():
+    # Once its log is moved away the old one must not be opened any more: it would get another.
+    if catalog.exists() and not any(map(Path.exists, _all_of(aside))):
         try:
             with closing(open_reader(catalog)) as old:
                 taken_over = _take_over(Tables(old), connection, made_at)
@@ -90,7 +96,7 @@ def _prepare(connection: Connection, catalog: Path) -> tuple[datetime | None, in
             trouble = str(error)
     # Closing it then leaves nothing beside the file, which alone is going to be renamed.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return made_at, taken_over, trouble
+    return aside, taken_over, trouble
 
 
 def _take_over(old: Tables, connection: Connection, since: datetime) -> int:
@@ -121,14 +127,16 @@ def _put(tables: Tables, bulk: Bulk, generation: Generation, now: datetime) -> b
     return True
 
 
-def _move_aside(catalog: Path, at: datetime) -> Path | None:
-    """The same name whenever it is done again, so that a log and its database stay together."""
-    aside = catalog.with_name(f"{catalog.stem}-{at:%Y%m%dT%H%M%S}{catalog.suffix}")
-    for end in (*_BESIDE, ""):
-        with_end = catalog.with_name(catalog.name + end)
-        if with_end.exists():
-            with_end.rename(aside.with_name(aside.name + end))
-    return aside if aside.exists() else None
+def _move(catalog: Path, aside: Path) -> None:
+    """A database goes last, so that no log is ever left beside the place of another."""
+    for old, target in zip(_all_of(catalog), _all_of(aside), strict=True):
+        if old.exists() and not target.exists():
+            old.rename(target)
+        old.unlink(missing_ok=True)
+
+
+def _all_of(database: Path) -> list[Path]:
+    return [database.with_name(database.name + end) for end in ("-wal", "-shm", "")]
 
 
 @contextmanager

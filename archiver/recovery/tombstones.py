@@ -31,7 +31,7 @@ class Forgotten:
             return generation
         if WHOLE in lost:
             return None
-        return emptied(generation, {index for index in lost if index is not None})
+        return emptied(generation, lost)
 
 
 async def put_tombstone(blobs: BlobStore, tombstone: Tombstone, signer: Signer | None) -> None:

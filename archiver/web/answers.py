@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -14,6 +15,9 @@ from archiver.blobs import BlobStore
 from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.log import logger
 from archiver.web.conditions import Part, UnsatisfiableError, is_known, wanted_part
+
+# Whoever takes nothing for so long is gone.
+SILENCE_SECONDS = 60.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +43,7 @@ def problem(status: int, detail: str, **more: object) -> web.Response:
         status=status,
         body=_encode({"status": status, "detail": detail, **more}),
         content_type="application/problem+json",
-        headers={"Retry-After": "5"} if status == 503 else None,
+        headers={"Cache-Control": "no-store", **({"Retry-After": "5"} if status == 503 else {})},
     )
 
 
@@ -62,7 +66,8 @@ async def streamed(
         if request.method == "HEAD":  # aiohttp would write what it is given
             return response
         async for chunk in chunks:
-            await response.write(chunk)
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await response.write(chunk)
             missing_bytes -= len(chunk)
     if missing_bytes > 0:
         raise BucketError(f"{key} has {missing_bytes} bytes less than it had")

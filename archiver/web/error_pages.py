@@ -40,6 +40,7 @@ def error_pages(pages: Pages) -> Middleware:
             detail=msgspec.json.decode(response.body)["detail"],
         )
         page.headers.update(_beside_content(response))
+        page.headers["Vary"] = "Accept"
         return page
 
     return check

@@ -17,13 +17,11 @@ from archiver.exporting.pages import lined, pages
 from archiver.exporting.pictures import Tally
 from archiver.exporting.zipped import zipped
 from archiver.query import Query, QueryError
-from archiver.web.answers import problem
+from archiver.web.answers import SILENCE_SECONDS, problem
 from archiver.web.searching import OrderError, asked_of
 
 # At once, in this process; each keeps a thread and some megabytes busy.
 MOST_EXPORTS = 2
-# Whoever takes nothing for so long has gone, or should make room.
-SILENCE_SECONDS = 60.0
 
 _MEDIA_TYPES = {
     Format.NDJSON: "application/x-ndjson",

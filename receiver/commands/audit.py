@@ -22,7 +22,7 @@ from archiver.catalog.schema import migrate
 from archiver.egress import Egress
 from archiver.errors import HoldfastError
 from archiver.query.values import size_bytes
-from archiver.recovery.audit import Audit
+from archiver.recovery.audit import BYTES, HEAD, Audit
 from archiver.recovery.bandwidth import Bandwidth
 from archiver.recovery.looking import look, read_all
 from archiver.recovery.mending import Mending
@@ -41,7 +41,7 @@ Exit codes: 0 every object is well, 1 the audit could not finish or could not re
 3 objects were missing or damaged, and the list says which and whether they were brought back."""
 
 # Between two commits; what a stop in between costs is looking at so many again.
-_PORTION = {"head": 256, "bytes": 64}
+_PORTION = {HEAD: 256, BYTES: 64}
 
 
 def _sample(_context: click.Context, _option: click.Parameter, typed: str | None) -> Sample | None:
@@ -72,7 +72,7 @@ class _Order:
     @property
     def how(self) -> str:
         """In the word of the table."""
-        return "bytes" if self.deep else "head"
+        return BYTES if self.deep else HEAD
 
 
 @click.command(epilog=_EPILOG)
@@ -164,11 +164,10 @@ async def _audit(
             catalog=catalog,
             reader=reader,
             blobs=blobs,
-            look=partial(read_all, blobs, bandwidth=bandwidth)
-            if order.deep
-            else partial(look, blobs),
+            deep=order.deep,
+            look=partial(look, blobs),
+            read=partial(read_all, blobs, bandwidth=bandwidth),
             mend=mending.mend,
-            how=order.how,
             at_once=order.at_once,
             portion=_PORTION[order.how],
             believe_empty=order.believe_empty,

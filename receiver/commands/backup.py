@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from archiver import clock
 from archiver.blobs import BlobStore
 from archiver.blobs.opening import open_blob_store
-from archiver.errors import BucketError, ManifestError
+from archiver.errors import BackupError, BucketError, ManifestError
 from archiver.inbox.sqlite import inbox_files
 from archiver.moments import to_text
 from archiver.recovery.backup import backups, index_of
@@ -26,6 +26,7 @@ from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive, writing
 from receiver.commands.consent import dry_run_option
 from receiver.commands.output import console, echo_json, json_option, table
+from receiver.commands.restore_report import in_utc
 from receiver.roles.backups import backup_of, take
 from receiver.settings import Config
 
@@ -57,13 +58,16 @@ def command(file: ConfigFile, /, only_list: bool, dry_run: bool, as_json: bool) 
     if dry_run:
         _tell_plan(config, asyncio.run(_to_go(config, blobs)), as_json=as_json)
         return
-    index, removed = asyncio.run(_back_up(config, blobs))
+    try:
+        index, removed = asyncio.run(_back_up(config, blobs))
+    except KeyboardInterrupt as error:
+        raise BackupError("stopped; there is no new backup, and the older ones stay") from error
     if as_json:
         echo_json({**_described(index), "removed": removed})
         return
     older = f"; {removed} older removed" if removed else ""
     size = f"{decimal(index.stored_bytes)} in the bucket"
-    click.echo(f"backed up as of {_time(index.taken_at)}: {_in_words(index)}, {size}{older}")
+    click.echo(f"backed up as of {in_utc(index.taken_at)}: {_in_words(index)}, {size}{older}")
 
 
 async def _back_up(config: Config, blobs: BlobStore) -> tuple[BackupIndex, int]:
@@ -110,9 +114,9 @@ def _tell_list(listed: list[tuple[datetime, BackupIndex | str]], *, as_json: boo
     for at, index in listed:
         if isinstance(index, BackupIndex):
             size = decimal(index.stored_bytes)
-            rows.add_row(_time(at), index.version, _in_words(index), size)
+            rows.add_row(in_utc(at), index.version, _in_words(index), size)
         else:
-            rows.add_row(_time(at), "", f"no backup: {index}", "")
+            rows.add_row(in_utc(at), "", f"no backup: {index}", "")
     if listed:
         console().print(rows)
     else:
@@ -128,7 +132,7 @@ def _tell_plan(config: Config, to_go: list[datetime], *, as_json: bool) -> None:
         return
     click.echo(f"{len(paths)} databases of {decimal(size_bytes)} would be backed up")
     for at in to_go:
-        click.echo(f"the backup of {_time(at)} would be removed")
+        click.echo(f"the backup of {in_utc(at)} would be removed")
 
 
 def _described(index: BackupIndex) -> dict[str, Any]:
@@ -147,11 +151,6 @@ def _described(index: BackupIndex) -> dict[str, Any]:
 def _in_words(index: BackupIndex) -> str:
     inboxes = sum(bool(file.inbox) for file in index.files)
     return f"{index.generations:,} generations and {inboxes} inboxes"
-
-
-def _time(at: datetime) -> str:
-    """As `holdfast restore --from` takes it."""
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager

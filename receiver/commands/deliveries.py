@@ -17,19 +17,23 @@ from archiver.moments import to_text
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
 from receiver.commands.deliveries_again import replay, reverify
-from receiver.commands.deliveries_filter import delivery_filter, delivery_filter_options
+from receiver.commands.deliveries_filter import (
+    EXIT_CODES,
+    delivery_filter,
+    delivery_filter_options,
+)
 from receiver.commands.output import console, echo_json, json_option, one_line, table, typed
 from receiver.decoding import decoded
 from receiver.deliveries import DeliveryLog
 from receiver.delivery_lines import DeliveryLine
 from receiver.exchange import decode
 
-_EPILOG = """\b
+_EPILOG = f"""\b
 Examples: holdfast deliveries list --state unparsed --since 24h
           holdfast deliveries show receive:17 --raw
           holdfast deliveries replay --state unparsed
           holdfast deliveries reverify --dry-run
-Exit codes: 0 well, 1 an error, 2 wrong usage."""
+{EXIT_CODES}"""
 
 
 @click.group(epilog=_EPILOG)
@@ -45,7 +49,7 @@ command.add_command(replay)
 command.add_command(reverify)
 
 
-@command.command("list")
+@command.command("list", epilog=EXIT_CODES)
 @delivery_filter_options
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="Go on where an earlier page ended.")
@@ -84,7 +88,7 @@ def list_deliveries(
         click.echo(f"go on with --cursor {more}", err=True)
 
 
-@command.command()
+@command.command(epilog=EXIT_CODES)
 @click.argument("name", metavar="INBOX:POSITION")
 @click.option("--raw", is_flag=True, help="Print the body alone, byte for byte as it was kept.")
 @json_option

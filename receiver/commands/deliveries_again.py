@@ -21,7 +21,11 @@ from archiver.process import stop_on_signals
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive, writing
 from receiver.commands.consent import agreed, dry_run_option, yes_option
-from receiver.commands.deliveries_filter import delivery_filter, delivery_filter_options
+from receiver.commands.deliveries_filter import (
+    EXIT_CODES,
+    delivery_filter,
+    delivery_filter_options,
+)
 from receiver.commands.output import console, echo_json, json_option, table, typed
 from receiver.deliveries import DeliveryLog
 from receiver.delivery_lines import DeliveryFilter, DeliveryLine, DeliveryState
@@ -34,7 +38,7 @@ _PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 
 
-@click.command()
+@click.command(epilog=EXIT_CODES)
 @click.argument("names", nargs=-1, metavar="[INBOX:POSITION]...")
 @delivery_filter_options
 @dry_run_option
@@ -119,7 +123,7 @@ def _print_counts(counts: Counter[tuple[str, str]]) -> None:
     console().print(rows)
 
 
-@click.command()
+@click.command(epilog=EXIT_CODES)
 @dry_run_option
 @yes_option
 @json_option

@@ -15,6 +15,10 @@ from receiver.commands.output import typed
 from receiver.delivery_lines import DeliveryFilter, DeliveryState
 from receiver.providers import PROVIDERS
 
+EXIT_CODES = (
+    "Exit codes: 0 well, 1 an error, or what was verified is not taken in yet, 2 wrong usage."
+)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -70,9 +70,18 @@ async def _exported(found: Found, blobs: BlobStore, folder: Path, tally: Tally) 
             tally.size_bytes += asset.size_bytes
     except AbsentError as error:
         tally.lost += error.lost
+        if not error.lost:  # an earlier export may have brought what is withheld now
+            await asyncio.to_thread(_take_away, folder, found)
         return found.row | {"file": None, "absent": str(error)}
     _replace(folder / manifest_name(found), manifest.render(found.generation))
     return found.row | {"file": file_name(found, asset), "absent": None}
+
+
+def _take_away(folder: Path, found: Found) -> None:
+    asset = found.slot.leading_asset
+    if asset is not None:
+        (folder / file_name(found, asset)).unlink(missing_ok=True)
+    (folder / manifest_name(found)).unlink(missing_ok=True)
 
 
 def _prepare(folder: Path) -> None:

@@ -14,14 +14,14 @@ from archiver.moments import to_text
 from archiver.work import SLOT_KINDS, JobKind
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
-from receiver.commands.jobs_filter import job_filter, job_filter_options
+from receiver.commands.jobs_filter import EXIT_CODES, job_filter, job_filter_options
 from receiver.commands.jobs_orders import cancel, hold, release, retry
 from receiver.commands.output import console, echo_json, json_option, one_line, table
 
-_EPILOG = """\b
+_EPILOG = f"""\b
 Examples: holdfast jobs list --state held --provider dashscope
           holdfast jobs retry --kind fetch --reason download_hosts --dry-run
-Exit codes: 0 well, 1 an error, or some of what was ordered could not be done, 2 wrong usage."""
+{EXIT_CODES}"""
 
 
 class NoSuchJobError(HoldfastError):
@@ -40,7 +40,7 @@ for _order in (retry, hold, release, cancel):
     command.add_command(_order)
 
 
-@command.command("list")
+@command.command("list", epilog=EXIT_CODES)
 @job_filter_options
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", type=click.IntRange(1, 2**62), help="Go on where an earlier page ended.")
@@ -74,7 +74,7 @@ def list_jobs(
         click.echo(f"go on with --cursor {more}", err=True)
 
 
-@command.command()
+@command.command(epilog=EXIT_CODES)
 @click.argument("number", type=click.IntRange(1, 2**62))
 @json_option
 @click.pass_obj

@@ -12,6 +12,10 @@ from archiver.work import JobKind, JobState
 from receiver.commands.output import typed
 from receiver.providers import PROVIDERS
 
+EXIT_CODES = (
+    "Exit codes: 0 well, 1 an error, or some of what was ordered could not be done, 2 wrong usage."
+)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (

@@ -25,11 +25,11 @@ from archiver.work import JobState
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive, writing
 from receiver.commands.consent import agreed, dry_run_option, yes_option
-from receiver.commands.jobs_filter import job_filter, job_filter_options
+from receiver.commands.jobs_filter import EXIT_CODES, job_filter, job_filter_options
 from receiver.commands.output import console, echo_json, json_option, one_line, table
 from receiver.settings import Config
 
-_PORTION = 100
+_PORTION = 50
 _LISTED = 2000
 # Of what could not be done so many are named, and so many reasons told; of all it is counted why.
 _NAMED = 100
@@ -84,7 +84,7 @@ def _order(name: str, doc: str) -> click.Command:
         outcome = asyncio.run(_carry_out(config, name, jobs))
         _tell(name, len(jobs), outcome, as_json=as_json)
 
-    return click.command(name, help=doc)(run)
+    return click.command(name, help=doc, epilog=EXIT_CODES)(run)
 
 
 def _meant(name: str, which: JobFilter) -> JobFilter:

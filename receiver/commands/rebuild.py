@@ -172,7 +172,7 @@ def _put_in_place(path: Path, made: Path, count: int, order: _Order) -> None:
     discard(refused)
     offer(made, path)
     try:
-        switched = switch(path, now=clock.now())
+        switched = switch(path)
     except InUseError:
         click.echo("the running service puts it in its place…", err=True)
         while next_path(path).exists():

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from archiver import clock
 from archiver.blobs import BlobStore
 from archiver.blobs.opening import open_blob_store
 from archiver.errors import BackupError
-from archiver.moments import to_millis, to_text
+from archiver.moments import to_millis
 from archiver.query.dates import moments
 from archiver.recovery.backup import backups, index_of
 from archiver.recovery.backup_index import BackupIndex
-from archiver.recovery.restore import Restore, Restored
-from archiver.recovery.restore_plan import Step, changes, plan
+from archiver.recovery.restore import Restore
+from archiver.recovery.restore_plan import changes, plan
 from receiver.cli import ConfigFile
 from receiver.commands.consent import agreed, dry_run_option, yes_option
-from receiver.commands.output import console, echo_json, json_option, one_line, table
+from receiver.commands.output import echo_json, json_option
+from receiver.commands.restore_report import (
+    in_utc,
+    planned,
+    progress,
+    tell,
+    tell_json,
+    tell_plan,
+)
 from receiver.roles.supervisor import ROLES, take
 from receiver.settings import Config
 from receiver.signing import signer_of, trust_of
@@ -87,7 +90,10 @@ def command(file: ConfigFile, /, **typed: Any) -> None:
             if not order.dry_run:
                 for role in ROLES:
                     locks.enter_context(take(config.catalog.folder, role))
-        asyncio.run(_restore(config, blobs, catalog, order))
+        try:
+            asyncio.run(_restore(config, blobs, catalog, order))
+        except KeyboardInterrupt as error:
+            raise BackupError("stopped; type it again to begin anew") from error
 
 
 def _require_new(folder: Path) -> None:
@@ -107,17 +113,20 @@ async def _restore(config: Config, blobs: BlobStore, catalog: Path, order: _Orde
         index = await _chosen(blobs, order.until)
         steps = plan(index, await asyncio.to_thread(restore.present, index))
         if order.as_json and order.dry_run:
-            echo_json({**_planned(index, steps), "dry_run": True})
+            echo_json({**planned(index, steps), "dry_run": True})
         elif not order.as_json:
-            _tell_plan(index, steps)
+            tell_plan(index, steps)
         if order.dry_run:
             return
         restored = None
         if changes(steps):
             agreed("Restore so?", yes=order.yes or order.into is not None)
-            with _progress() as progress:
-                restored = await replace(restore, progress=progress).carry_out(index, steps)
-        _tell(index, steps, restored, catalog, as_json=order.as_json)
+            with progress() as told:
+                restored = await replace(restore, progress=told).carry_out(index, steps)
+        if order.as_json:
+            tell_json(index, steps, restored)
+        else:
+            tell(restored, catalog.parent)
     finally:
         await blobs.close()
 
@@ -129,96 +138,8 @@ async def _chosen(blobs: BlobStore, until: int | None) -> BackupIndex:
     if meant:
         return await index_of(blobs, max(meant))
     if found:
-        raise BackupError(f"there is no backup as old as that; the oldest is {_time(min(found))}")
+        raise BackupError(f"there is no backup as old as that; the oldest is {in_utc(min(found))}")
     raise BackupError(
         "there is no backup in the bucket: see that bucket.url names the right one. holdfast "
         "rebuild makes a catalog out of the bucket alone"
     )
-
-
-def _tell_plan(index: BackupIndex, steps: list[Step]) -> None:
-    click.echo(
-        f"the backup of {_time(index.taken_at)}, {index.generations:,} generations", err=True
-    )
-    rows = table("file", "what becomes of it", "because")
-    for step in steps:
-        rows.add_row(step.name, step.fate.value, one_line(step.why, width=200))
-    console().print(rows)
-
-
-def _planned(index: BackupIndex, steps: list[Step]) -> dict[str, Any]:
-    return {
-        "backup": to_text(index.taken_at),
-        "steps": [
-            {"file": step.name, "fate": step.fate.value, "because": step.why} for step in steps
-        ],
-    }
-
-
-def _tell(
-    index: BackupIndex,
-    steps: list[Step],
-    restored: Restored | None,
-    catalog: Path,
-    *,
-    as_json: bool,
-) -> None:
-    caught_up = restored.caught_up if restored else None
-    aside = str(restored.aside) if restored and restored.aside else None
-    if as_json:
-        counts = (
-            {
-                "new": caught_up.new,
-                "newer": caught_up.newer,
-                "forgotten": caught_up.forgotten,
-                "refused": caught_up.refused,
-            }
-            if caught_up
-            else None
-        )
-        echo_json({**_planned(index, steps), "aside": aside, "caught_up": counts})
-        return
-    if restored is None:
-        click.echo("everything is there that the backup has: nothing was changed", err=True)
-        return
-    if caught_up is not None:
-        said = f"{caught_up.new:,} generations came since, {caught_up.newer:,} have changed"
-        click.echo(f"{said}, {caught_up.forgotten:,} were forgotten", err=True)
-        for key, reason in caught_up.refused.items():
-            click.echo(f"{key} was left out: {reason}", err=True)
-    if aside is not None:
-        click.echo(f"what was there lies in {aside}", err=True)
-    if not (catalog.parent / "accounts.key").exists():
-        click.echo(
-            f"{catalog.parent / 'accounts.key'} is not in backups: without it generations are not "
-            "known to be of the accounts of your keys; put it there if you have it",
-            err=True,
-        )
-    click.echo("restored; start the service, and see holdfast status", err=True)
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """What is being done and how much of it is, on stderr, where that is a terminal."""
-    terminal = Console(stderr=True, highlight=False)
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-    )
-    done: dict[str, int] = {}
-    with bar:
-        task = bar.add_task("")
-
-        def told(what: str, count: int) -> None:
-            done[what] = done.get(what, 0) + count
-            amount = decimal(done[what]) if what == "fetching" else f"{done[what]:,} manifests"
-            bar.update(task, description=f"{what}: {amount}")
-
-        yield told

@@ -22,6 +22,7 @@ from archiver.deriving.pool import Pool
 from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.inbox.pruning import Pruner
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.indexing import fill
 from archiver.ledger import keep
@@ -40,6 +41,8 @@ from receiver.inboxes import Inboxes
 from receiver.poll import Poll
 from receiver.roles.backups import back_up
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
+from receiver.roles.restored import owned
+from receiver.roles.upkeep import index_is_lost, keep_up
 from receiver.settings import Config
 from receiver.signing import signer_of
 from receiver.upstream import Upstream
@@ -48,6 +51,11 @@ BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 24 * 3600.0
 # Copying takes whatever processor there is; acknowledgements go first.
 NICENESS = 10
+
+INDEX_LOST = (
+    "the index is empty, and the bucket holds an archive: holdfast rebuild brings the index back. "
+    "Until then webhooks are taken in, and nothing is absorbed"
+)
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -71,8 +79,14 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         benches = _benches(config, egress, blobs, reader, inboxes)
         benches[JobKind.POLL] = await _polls(config, reader, stack)
         benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
+        await stack.enter_async_context(owned(config.catalog))
         worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
+        if await index_is_lost(blobs, reader):
+            logger().error(INDEX_LOST)
+            ready()
+            await stop.wait()
+            return
         await catalog.write(_release_holds)
         await catalog.write(_take_back_leases)
         ready()
@@ -84,6 +98,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
                 _look_after(blobs, reader),
                 _index(catalog),
                 back_up(config, blobs, catalog, reader),
+                keep_up(config, blobs, catalog, reader, inboxes),
             )
             beside = [tasks.create_task(it) for it in apart]
             await stop.wait()
@@ -119,10 +134,12 @@ def _benches(
 
 async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -> Bench:
     """What providers answer is heard by this role, in an inbox of its own."""
-    catalog = config.catalog
-    inbox = SqliteInbox(catalog.inbox_folder / "archive.db", min_free_bytes=catalog.min_free_bytes)
+    catalog, path = config.catalog, config.catalog.inbox_folder / "archive.db"
+    inbox = SqliteInbox(path, min_free_bytes=catalog.min_free_bytes)
     await inbox.start()
     stack.push_async_callback(inbox.close)
+    pruner = Pruner(inbox=inbox, path=path, catalog=catalog.path)
+    await stack.enter_async_context(pruner.at_work())
     asking = Asking(
         apis=config.providers.all,
         upstream=await stack.enter_async_context(Upstream()),

@@ -12,6 +12,7 @@ from aiohttp import web
 from archiver import clock
 from archiver.blobs.opening import open_blob_store
 from archiver.catalog import CatalogReader
+from archiver.inbox.pruning import Pruner
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
 from receiver.accounts import Accounts, open_accounts
@@ -42,6 +43,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         async with (
             Upstream() as upstream,
             _pictures(config, accounts) as pictures,
+            Pruner(inbox=inbox, path=folder / "gateway.db", catalog=config.catalog.path).at_work(),
             listening(
                 _served(_gateway(config, upstream, inbox, accounts, pictures), readiness, pictures),
                 orders.socket("gateway"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 
 from archiver import clock
+from archiver.inbox.pruning import Pruner
 from archiver.inbox.quarantine import Quarantine
 from archiver.inbox.quarantined import Quarantined
 from archiver.inbox.readmission import Readmission
 from archiver.inbox.sqlite import SqliteInbox
-from archiver.sqlite import require_safe_version
+from archiver.sqlite import Error, require_safe_version
 from receiver.answers import Answers
 from receiver.listener import listening
 from receiver.peers import FailureLimit
@@ -19,6 +22,8 @@ from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.sources import verifiers
 from receiver.webhook import Webhook
+
+_AGE_SECONDS = 3600.0
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -47,8 +52,10 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         monotonic=clock.monotonic,
     )
     readmitting = asyncio.create_task(readmission.run(stop))
+    pruner = Pruner(inbox=inbox, path=folder / "receive.db", catalog=config.catalog.path)
+    aging = asyncio.create_task(_age(quarantine, timedelta(days=config.quarantine.keep_days)))
     try:
-        async with listening(
+        async with pruner.at_work(), listening(
             public(webhook, readiness),
             orders.socket("public"),
             keepalive_seconds=config.listen.keepalive_seconds,
@@ -61,10 +68,19 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             webhook.answers.drain()
     finally:
         webhook.answers.tell()
-        readmitting.cancel()  # what it has begun is done again without harm
-        await asyncio.wait([readmitting])
+        for task in (readmitting, aging):
+            task.cancel()  # what it has begun is done again without harm
+        await asyncio.wait([readmitting, aging])
         await inbox.close()
         await quarantine.close()
+
+
+async def _age(quarantine: Quarantine, age: timedelta) -> None:
+    """Lets go of what was refused long ago; a file that fails now is asked an hour later."""
+    while True:
+        with suppress(Error):
+            await quarantine.forget(clock.now() - age)
+        await asyncio.sleep(_AGE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from archiver.catalog.usage import InUseError
-from archiver.clock import now
 from archiver.errors import CatalogUnavailableError
 from archiver.log import Outage, logger
 from archiver.recovery.switching import next_path, switch
@@ -47,7 +46,7 @@ class Switcher:
         while True:
             await self._end_users()
             try:
-                switched = await asyncio.to_thread(switch, self._path, now=now())
+                switched = await asyncio.to_thread(switch, self._path)
             except InUseError as error:
                 outage.met(error)
                 await asyncio.sleep(_LOOK_SECONDS)

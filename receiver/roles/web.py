@@ -48,7 +48,6 @@ from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
 
-
 # A pasted prompt is a query, too, and nine bytes to a character of most scripts.
 MAX_LINE_BYTES = 1 << 15
 

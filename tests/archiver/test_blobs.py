@@ -16,7 +16,7 @@ from archiver.blobs.s3 import S3Blobs
 from archiver.body import Body
 from archiver.clock import now
 from archiver.errors import BucketError, ConfigError
-from archiver.keys import blob_key
+from archiver.keys import backup_catalog_key, blob_key
 from tests.archiver.deaf_server import serve_deaf
 from tests.archiver.moto_server import (
     KEYS_PER_PAGE,
@@ -111,6 +111,7 @@ class S3Contract(BlobStoreContract):
     ) -> None:
         """Neither a young one is taken away, nor what another program sends to the same bucket."""
         ours = [f"Some Prefix/{blob_key(digest, 'mp4')}" for digest in DIGESTS]
+        ours.append(f"Some Prefix/{backup_catalog_key(now())}")
         others = [blob_key(DIGESTS[0], "mp4"), "Some Prefix/film.mp4"]
         others += ["Some Prefix/blobs/sha256/My Film.mp4", "Some Prefix/Some " + ours[0]]
         for key in ours + others:

@@ -108,6 +108,15 @@ def test_no_text_is_a_formula(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a;=1;b", "a;'=1;b"), ("x\n=1", "x\n'=1"), ("m\t +2", "m\t '+2"), ("a| ＝1", "a| '＝1")],
+)
+def test_nor_is_it_behind_another_separator(text: str, shown: str) -> None:
+    """Spreadsheets of many countries separate by something else, and then quotes do not help."""
+    assert cell(text) == shown
+
+
+@pytest.mark.parametrize(
     "text", ["", "fox", "1", "'=1", "(-1)", "猫", "a=b", "x@y", "🦊", "...", '"-"']
 )
 def test_other_text_is_as_it_was(text: str) -> None:

@@ -2,12 +2,22 @@
 
 import hashlib
 import re
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from archiver.keys import blob_key, manifest_key, thumb_key
+from archiver.keys import (
+    backup_at,
+    backup_catalog_key,
+    backup_inbox_key,
+    backup_index_key,
+    backup_prefix,
+    blob_key,
+    manifest_key,
+    thumb_key,
+)
 
 DIGEST = bytes.fromhex("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
 HEX = DIGEST.hex()
@@ -94,3 +104,31 @@ def test_two_generations_never_share_a_key(one: tuple[str, str], other: tuple[st
     """Different (provider, id) means different keys, even where case does not count."""
     assume(one != other)
     assert manifest_key(*one).casefold() != manifest_key(*other).casefold()
+
+
+def test_a_backup_lies_under_its_second_in_utc() -> None:
+    """So that backups sort by age, and every object of one is found by its beginning."""
+    at = datetime(2026, 11, 21, 23, 5, 9, tzinfo=timezone(timedelta(hours=8)))
+    assert backup_prefix(at) == "backups/20261121t150509z/"
+    assert backup_index_key(at) == "backups/20261121t150509z/index.json"
+    assert backup_catalog_key(at) == "backups/20261121t150509z/catalog.db.gz"
+    assert backup_inbox_key(at, "receive") == "backups/20261121t150509z/inbox/receive.db.gz"
+    assert backup_inbox_key(at, "My Inbox.1").endswith("inbox/%4dy%20%49nbox%2e1.db.gz")
+    keys = (backup_index_key(at), backup_catalog_key(at), backup_inbox_key(at, "receive"))
+    assert {backup_at(key) for key in keys} == {datetime(2026, 11, 21, 15, 5, 9, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "backups/20261121t150509z",
+        "backups/2026112t150509z/index.json",
+        "backups/20261321t150509z/index.json",
+        "backups/my own/index.json",
+        "blobs/20261121t150509z/index.json",
+        "20261121t150509z/index.json",
+    ],
+)
+def test_what_is_no_part_of_a_backup(key: str) -> None:
+    """Whatever else lies there is left alone."""
+    assert backup_at(key) is None

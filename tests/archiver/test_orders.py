@@ -235,6 +235,14 @@ def test_a_restart_releases_what_the_operator_has_to_mend_and_no_more(tables: Ta
     assert "it is not held" in release(tables, job(tables).number, now=NOW)
 
 
+def test_a_renderers_start_offers_nothing_that_a_person_holds(tables: Tables) -> None:
+    """Though it offers again what others have refused."""
+    kept(tables, hear(failed(), REQUEST))
+    assert hold(tables, job(tables, RENDER).number, now=NOW) == ""
+    tables.renders.offer_again()
+    assert standing(tables, RENDER) == ("held", HELD_BY_OPERATOR)
+
+
 def test_what_is_no_longer_wanted_is_released_to_rest(tables: Tables) -> None:
     """What nobody wants by then is not done for having been held."""
     known = kept(tables, hearing_of_a_running())

@@ -19,9 +19,11 @@ from archiver.ledger import keep
 from archiver.lifecycle import archive
 from archiver.models import Generation, GenerationParams, Origin
 from archiver.seal import Seal
+from archiver.signing import Signer, trust
 from archiver.work import Job, JobKind
 from tests.archiver.generated import linked
 from tests.archiver.heard import asset
+from tests.archiver.test_signing import private_key
 from tests.clocks import FrozenClock
 
 
@@ -147,3 +149,14 @@ async def test_a_stale_seal_notes_nothing(sealing: Sealing) -> None:
     with pytest.raises(LeaseLostError):
         await sealing.catalog.write(stale)
     assert await sealing.now() == ("available", "its worker died", 1, 0)
+
+
+async def test_a_manifest_is_signed_by_who_signs(sealing: Sealing) -> None:
+    """Within the one object that a seal puts, and it says the same."""
+    signer = Signer(private_key())
+    signed = replace(sealing, seal=replace(sealing.seal, signer=signer))
+    await signed.catalog.write(await signed.seal.perform(await signed.claim()))
+    text = (sealing.folder / manifest_key("doitong", "1")).read_bytes()
+    opened = trust([], signer, required=True).open(text)
+    assert json.loads(opened.document)["id"] == "1"
+    assert opened.signed_by == signer.key_id

@@ -10,12 +10,16 @@ from archiver.blobs.folder import FolderBlobs
 from archiver.catalog import Catalog, CatalogReader
 from archiver.catalog.schema import migrate
 from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
+from archiver.keys import manifest_key
+from archiver.models import Generation
 from archiver.recovery.backup import Backup, backups, index_of
 from archiver.recovery.backup_index import BackupIndex
 from archiver.recovery.databases import Broken, catalog_facts, inbox_facts
 from archiver.recovery.restore import Restore, Restored
 from archiver.recovery.restore_plan import Fate, Step, changes, plan
+from archiver.recovery.tombstones import put_tombstone
 from archiver.signing import NOBODY
+from archiver.tombstone import Tombstone, name_digest
 from receiver.absorb import Absorb
 from receiver.inboxes import Inboxes
 from tests.clocks import FrozenClock
@@ -99,6 +103,27 @@ class Ruins:
         reader.close()
         return {id_ for (id_,) in rows}
 
+    def generations(self) -> list[Generation]:
+        """All that the catalog knows."""
+        reader = CatalogReader(self.catalog)
+        with reader.view() as tables:
+            keys = tables.generations.keys(above=0, limit=1000)
+            found = [tables.generations.load_key(key) for key in keys]
+        reader.close()
+        return [generation for generation in found if generation]
+
+    async def forget(self, generation_id: str) -> None:
+        """A tombstone in the bucket, and no manifest any more."""
+        tombstone = Tombstone(
+            name_sha256=name_digest("doitong", generation_id),
+            index=None,
+            numbers=(),
+            forgotten_at=self.clock(),
+            reason="takedown",
+        )
+        await put_tombstone(self.blobs, tombstone, None)
+        await self.blobs.delete(manifest_key("doitong", generation_id))
+
     def told(self) -> set[bytes]:
         """The bodies of all deliveries in all inboxes that can be read."""
         found: set[bytes] = set()
@@ -145,7 +170,11 @@ class Ruins:
         """A database whose file is no longer one."""
         if path.exists():
             self.lose(path)
-            path.write_bytes(b"this was a database" * 300)
+            self.spoil_new(path)
+
+    def spoil_new(self, path: Path) -> None:
+        """A file that is no database."""
+        path.write_bytes(b"this was a database" * 300)
 
 
 def fates(steps: list[Step]) -> dict[str, list[Fate]]:

@@ -27,7 +27,8 @@ from archiver.errors import CatalogUnavailableError, UnreadableError
 from archiver.inbox import NewDelivery
 from archiver.models import DeliveryRef, GenerationState, Heard, Observation
 from archiver.moments import to_millis
-from archiver.sqlite import open_reader
+from archiver.sqlite import open_reader, open_writer
+from archiver.tombstone import Tombstone, name_digest
 from receiver import absorb as room
 from receiver.absorb import MAX_ODD_STATUSES, Absorb, OddStatuses
 from receiver.exchange import Exchange, encode
@@ -680,3 +681,54 @@ def test_any_order_ends_in_the_same_catalog(
 ) -> None:
     """Whatever comes first, late or last, every row is the same in the end."""
     assert expected == asyncio.run(absorbed([heard[number] for number in order]))
+
+
+async def test_what_is_forgotten_is_acknowledged_and_not_taken_in(archive: Archive) -> None:
+    """A redelivery of a forgotten generation makes none of it, moves the position on, and is to be
+    taken out of the inbox again; its neighbours are absorbed as ever."""
+    gone = Tombstone(
+        name_sha256=name_digest("doitong", "gone"),
+        index=None,
+        numbers=(1,),
+        forgotten_at=NOON,
+        reason="erasure",
+    )
+    await archive.catalog.write(lambda tables: tables.tombstones.put(gone))
+    await record(archive.receive, webhook("gone"), webhook("other"))
+    assert await archive.absorb() == 2
+    assert (archive.ids(), archive.position(), archive.unparsed()) == (["other"], 2, {})
+    ((inbox,),) = _read(archive.receive, "SELECT uuid FROM inbox")
+    assert archive.rows("SELECT * FROM prunings") == [(inbox, 1, 1, 0)]
+
+
+async def test_a_forgotten_slot_stays_empty(archive: Archive) -> None:
+    """Whatever link a redelivery brings for it, nothing is fetched for it again."""
+    await record(archive.receive, webhook("abc"))
+    await archive.absorb()
+    slot = Tombstone(
+        name_sha256=name_digest("doitong", "abc"),
+        index=0,
+        numbers=(1,),
+        forgotten_at=NOON,
+        reason="erasure",
+    )
+    await archive.catalog.write(lambda tables: tables.tombstones.put(slot))
+    await archive.catalog.write(lambda tables: tables.forgetting.slot(1))
+    await record(archive.receive, webhook("abc", url=FRESH_URL))
+    await archive.absorb()
+    assert archive.rows("SELECT state, reason FROM slots") == [
+        ("dead", "can neither be fetched nor drawn: it was forgotten")
+    ]
+    assert archive.rows("SELECT * FROM links") == []
+    assert archive.rows("SELECT kind FROM jobs WHERE state = 'available'") == [("seal",)]
+
+
+async def test_a_pruned_delivery_says_nothing(archive: Archive) -> None:
+    """A new index that begins with the oldest delivery meets bodies that are gone: they were taken
+    in long ago, and are nothing that anybody has to look after."""
+    await record(archive.receive, webhook("old"), webhook("new"))
+    connection = open_writer(archive.receive)
+    connection.execute("UPDATE deliveries SET headers = NULL, body = NULL WHERE position = 1")
+    connection.close()
+    assert await archive.absorb() == 2
+    assert (archive.ids(), archive.position(), archive.unparsed()) == (["new"], 2, {})

@@ -203,4 +203,17 @@ async def test_our_own_pages_may(unguarded: Role) -> None:
     host = b"127.0.0.1:%d" % unguarded.port
     ours = (b"Origin", b"http://" + host), (b"Sec-Fetch-Site", b"same-origin")
     assert (await asked(unguarded, WORK, *ours, host=host)).status == 204
-    assert (await asked(unguarded, READ, (b"Sec-Fetch-Site", b"cross-site"))).status == 200
+    led = (b"Sec-Fetch-Mode", b"navigate"), (b"Sec-Fetch-Dest", b"document")
+    strange = (b"Sec-Fetch-Site", b"cross-site")
+    assert (await asked(unguarded, READ, strange, *led)).status == 200
+
+
+@pytest.mark.parametrize("dest", [b"image", b"iframe", b"empty"])
+async def test_pages_of_others_show_nothing_of_ours(unguarded: Role, dest: bytes) -> None:
+    """Nor do they find out by it which pictures there are."""
+    mode = b"navigate" if dest == b"iframe" else b"no-cors"
+    said = (b"Sec-Fetch-Mode", mode), (b"Sec-Fetch-Dest", dest), (b"Sec-Fetch-Site", b"cross-site")
+    answer = await asked(unguarded, READ, *said)
+    assert answer.status == 403
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert answer.headers["x-content-type-options"] == "nosniff"

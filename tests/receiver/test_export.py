@@ -22,6 +22,7 @@ from rich.filesize import decimal
 from archiver import clock
 from archiver.errors import CatalogUnavailableError
 from archiver.exporting import pages as paging
+from archiver.exporting import pictures
 from archiver.sqlite import open_writer
 from receiver.cli import main
 from tests.archiver.exporting.shelf import OTHER, WHOLE, fill
@@ -281,6 +282,19 @@ def test_what_cannot_be_is_wrong_usage(place: Path, arguments: list[str]) -> Non
     """2, before anything is made."""
     assert export(*arguments).exit_code == 2
     assert [path.name for path in place.iterdir()] == ["holdfast.toml"]
+
+
+def test_what_is_withheld_meanwhile_is_taken_away(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is exported again keeps no picture that is not to be shown any more."""
+    well("--out", "all", code=3)
+    there = {path.name for path in (place / "all" / "pictures").iterdir()}
+    assert there
+    monkeypatch.setattr(pictures, "withheld", lambda *_: "flagged by the safety checker")
+    well("--out", "all")
+    assert [*(place / "all" / "pictures").iterdir()] == []
+    assert [*(place / "all" / "manifests").iterdir()] == []
 
 
 def test_a_word_to_leave_out_is_no_option(place: Path) -> None:

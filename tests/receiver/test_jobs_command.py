@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from archiver.catalog import Tables
+from archiver.catalog import CatalogReader, Tables
+from archiver.catalog.orders import JobFilter
 from archiver.catalog.schema import migrate
 from archiver.clock import now
 from archiver.ledger import keep
@@ -20,6 +21,7 @@ from archiver.models import Generation
 from archiver.sqlite import open_writer
 from archiver.work import JobKind, JobState
 from receiver.cli import main
+from receiver.commands.jobs_orders import _found
 from tests.archiver.heard import OPERATOR, PLAIN_URL, RENDERABLE, hear, hearing
 from tests.service import write_config
 
@@ -136,6 +138,18 @@ def test_what_can_be_is_tried_now_and_the_rest_says_why(config_file: Path) -> No
     assert len(listed(config_file, "--kind", "fetch", "--state", "available")) == HELD - 1 + LIVE
     again = told(config_file, "retry", "--kind", "fetch", "--state", "held", "--yes")
     assert (again["found"], again["done"]) == (0, 0)
+
+
+def test_the_first_to_die_are_the_first_to_be_ordered(config_file: Path) -> None:
+    """Whoever stops it in the middle has had the most urgent done."""
+    reader = CatalogReader(config_file.with_name("catalog.db"))
+    numbers = _found(reader, JobFilter(kinds=(JobKind.FETCH,)))
+    deadlines = {job["number"]: job["deadline_at"] for job in listed(config_file)}
+    assert [deadlines[number] for number in numbers] == sorted(
+        deadlines[number] for number in numbers
+    )
+    assert numbers != sorted(numbers)
+    reader.close()
 
 
 def test_a_person_holds_and_releases_by_number(config_file: Path) -> None:

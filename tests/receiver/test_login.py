@@ -44,7 +44,7 @@ class Visitor:
     session: ClientSession
 
     async def ask(
-        self, method: str, path: str, form: Mapping[str, str] | None = None, **headers: str
+        self, method: str, path: str, form: Mapping[str, str] | bytes | None = None, **headers: str
     ) -> Said:
         """One request; `Sec_Fetch_Site` is `Sec-Fetch-Site`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -197,6 +197,35 @@ async def test_pages_of_others_log_nobody_in_or_out(
     """403, and no cookie is changed."""
     said = await visitor.ask("POST", path, {"token": "reader-secret"}, **headers)
     assert (said.status, said.cookies) == (403, [])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/x-www-form-urlencoded; charset=punycode", b"a*150000-a*150", 401),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"token=%ff\xff", 401),
+        ("application/x-www-form-urlencoded", b"token=" + b"x" * 20_000, 413),
+        ("application/x-www-form-urlencoded", b"a=1&" * 9, 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--", 415),
+        ("text/plain", b"token=reader-secret", 415),
+    ],
+)
+async def test_what_no_form_sends_is_refused(
+    visitor: Visitor, content_type: str, body: bytes, status: int
+) -> None:
+    """Cheaply, and never as a bug: anybody may send it."""
+    said = await visitor.ask("POST", "/login", body, Content_Type=content_type)
+    assert said.status == status
+
+
+async def test_a_pass_shows_nothing_in_pages_of_others(visitor: Visitor) -> None:
+    """Not even those of a neighbour, to whom browsers send the cookie as well."""
+    cookie = await visitor.enter()
+    for path in ("/api/v1/assets", "/"):
+        strange = {"Cookie": cookie, "Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors"}
+        assert (await visitor.ask("GET", path, **strange)).status == 403
+        led = {**strange, "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+        assert (await visitor.ask("GET", path, **led)).status == 200
 
 
 async def test_logging_out_takes_the_pass_away(visitor: Visitor) -> None:

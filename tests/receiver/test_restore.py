@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Callable
@@ -11,10 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archiver import clock
 from archiver.errors import BackupError
 from archiver.recovery.restore_plan import Fate
+from receiver.roles.restored import owned
+from receiver.settings import CatalogTable
 from tests.conftest import EXAMPLES
 from tests.receiver.ruins import Ruins, fates
+from tests.service import PATIENCE_SECONDS
 
 RESTORE, KEEP, ASIDE, RENAME = Fate.RESTORE, Fate.KEEP, Fate.ASIDE, Fate.RENAME
 
@@ -286,3 +291,26 @@ async def _do(ruins: Ruins, step: str) -> None:
         await ruins.absorb()
     if step in HARMS:
         HARMS[step](ruins)
+
+
+async def test_a_restored_inbox_is_owned_by_the_archive(ruins: Ruins) -> None:
+    """Nobody hears into it, and still what was forgotten is taken out of it; one that is broken
+    stops nobody."""
+    await ruins.hear(count=3)
+    await ruins.absorb()
+    await ruins.back_up()
+    ruins.lose(ruins.catalog)
+    ruins.lose(ruins.inbox("receive"))
+    await ruins.forget("g1")
+    await ruins.bring_back()
+    (restored,) = (ruins.folder / "inbox").glob("*.db")
+    ruins.spoil_new(ruins.folder / "inbox" / "gateway.20200101t000000z.db")
+    table = CatalogTable(url=f"sqlite:///{ruins.catalog}")
+    async with owned(table):
+        gives_up_at = clock.monotonic() + PATIENCE_SECONDS
+        while b'"g1"' in b"".join(ruins.told()):
+            assert clock.monotonic() < gives_up_at
+            await asyncio.sleep(0.01)
+    left = {json.loads(body)["id"] for body in ruins.told()}
+    assert left == {"g0", "g2"}
+    assert restored.exists()

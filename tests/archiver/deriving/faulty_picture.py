@@ -49,5 +49,6 @@ _ACTS: dict[str, Callable[[], object]] = {
     "hang": _hang,
     "hoard": lambda: bytearray(1 << 30),
     "print": _print,
+    "look for secrets": lambda: os._exit(3) if "AWS_SECRET_ACCESS_KEY" in os.environ else None,
     "wait": lambda: time.sleep(0.05),
 }

@@ -88,6 +88,13 @@ async def test_a_child_gives_way_to_all_others(tmp_path: Path) -> None:
         assert answer.phash == MEMORY_BYTES
 
 
+async def test_a_child_is_told_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a stranger's picture made it do, it has no key to the bucket."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    async with pooled() as pool:
+        await made(pool, tmp_path, "look for secrets")
+
+
 @pytest.mark.parametrize("says", ["exit", "crash", "be killed"])
 async def test_a_picture_that_ends_two_children_is_refused(tmp_path: Path, says: str) -> None:
     """The next one is decoded as if nothing had been."""

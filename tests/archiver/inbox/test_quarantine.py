@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -265,7 +266,7 @@ async def test_the_hopeless_have_a_quota_and_a_queue_of_their_own(
         for number in range(9)
     ]
     assert flood == [True] * 5 + [False] * 4
-    assert kept.offer(request(9, peer=peer))
+    assert kept.offer(request(9, body=body, peer=peer))
     monkeypatch.setattr(quarantine, "MAX_WAITING", 12)
     assert not kept.offer(request(10, hopeless=True))
     assert kept.offer(request(11))
@@ -342,3 +343,16 @@ def test_a_quarantine_that_cannot_be_read_says_so(path: Path) -> None:
         Quarantined(path).newest()
     with pytest.raises(InboxUnavailableError, match=r"quarantine\.db"):
         Quarantined(path).mark({1: "a"})
+
+
+async def test_what_is_too_old_is_let_go(path: Path, kept: Quarantine) -> None:
+    """But not what came again since."""
+    clock = FrozenClock()
+    for number in range(3):
+        kept.offer(request(number, received_at=clock()))
+    later = clock.advance(days=30)
+    kept.offer(request(1, received_at=later))
+    kept.offer(request(3, received_at=later))
+    await kept.forget(later - timedelta(days=7))
+    await kept.close()
+    assert bodies(path) == [b"1", b"3"]

@@ -173,7 +173,14 @@ def _claim(tables: Tables, *, now: Callable[[], object]) -> list[object]:
     )
 
 
-def said(name: str, *, slots: int = 1, state: str = "succeeded", **more: object) -> Observation:
+def said(
+    name: str,
+    *,
+    slots: int = 1,
+    state: str = "succeeded",
+    prompt: str = "A lighthouse of {}, 灯塔",
+    **more: object,
+) -> Observation:
     """The provider's word that there are so many pictures, and what was asked for."""
     return Observation(
         provider="doitong",
@@ -181,7 +188,7 @@ def said(name: str, *, slots: int = 1, state: str = "succeeded", **more: object)
         state=GenerationState(state),
         slots=tuple(SlotObservation(index=n, url=url(name, n)) for n in range(slots)),
         params=GenerationParams(
-            prompt=f"A lighthouse of {name}, 灯塔",
+            prompt=prompt.format(name),
             model="flux-pro",
             width=64,
             samples=slots,

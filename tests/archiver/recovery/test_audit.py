@@ -24,7 +24,7 @@ from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError
 from archiver.query import parse
 from archiver.recovery import audit as room
-from archiver.recovery.audit import Audit, EmptyBucketError
+from archiver.recovery.audit import BYTES, HEAD, Audit, EmptyBucketError
 from archiver.recovery.bandwidth import Bandwidth
 from archiver.recovery.looking import Found, look, read_all
 from archiver.recovery.mending import NO_LINK, Mending
@@ -101,11 +101,10 @@ class Hall:
             catalog=self.catalog,
             reader=self.reader,
             blobs=self.blobs,
-            look=partial(read_all, self.blobs, bandwidth=bandwidth)
-            if deep
-            else partial(look, self.blobs),
+            deep=deep,
+            look=partial(look, self.blobs),
+            read=partial(read_all, self.blobs, bandwidth=bandwidth),
             mend=self.mending.mend,
-            how="bytes" if deep else "head",
             at_once=8,
             portion=32,
             believe_empty=False,
@@ -117,13 +116,13 @@ class Hall:
         self, audit: Audit, sample: Sample | None = EVERYTHING, *, resume: bool = False
     ) -> dict[bytes, Checked]:
         """A run to its end, and what it found amiss, by digest."""
-        text = sample.text if sample else ""
+        text, how = sample.text if sample else "", BYTES if audit.deep else HEAD
         self.clock.advance(seconds=1)
 
         def begin(tables: Tables) -> AuditRow:
-            known = tables.fixity.unfinished(audit.how, text) if resume else None
+            known = tables.fixity.unfinished(how, text) if resume else None
             seed = b"a seed"
-            return known or tables.fixity.begin(audit.how, text, seed=seed, now=self.clock())
+            return known or tables.fixity.begin(how, text, seed=seed, now=self.clock())
 
         row = await self.catalog.write(begin)
         await audit.run(row, sample, progress=lambda stored: None)
@@ -272,6 +271,28 @@ def _stored(piece: Piece) -> Stored:
     )
 
 
+async def test_the_store_alone_clears_nothing_that_its_bytes_have_shown(hall: Hall) -> None:
+    """A folder knows a turned bit no more than before; so what is marked is read again."""
+    hall.clock.advance(hours=25)
+    piece = hall.made[5]
+    flip(hall.place(piece))
+    found = await hall.run(hall.audit(deep=True))
+    again = await hall.run(hall.audit(deep=False))
+    assert found.keys() == again.keys() == {piece.asset.sha256}
+    assert hall.labelled() == {piece.number}
+    hall.place(piece).write_bytes(piece.content)
+    assert await hall.run(hall.audit(deep=False)) == {}
+    assert hall.labelled() == set()
+
+
+async def test_an_archive_that_has_nothing_yet_misses_nothing(hall: Hall, tmp_path: Path) -> None:
+    """Nor does its empty bucket matter."""
+    await hall.catalog.write(lambda tables: tables.connection.execute("DELETE FROM assets"))
+    elsewhere = FolderBlobs(tmp_path / "elsewhere")
+    assert await hall.run(hall.audit(deep=False, blobs=elsewhere)) == {}
+    assert (hall.last().checked, hall.last().ended_at) == (0, hall.clock())
+
+
 async def test_a_mark_goes_when_the_object_is_well_again(hall: Hall) -> None:
     """An operator brings it back from a copy; the next audit says so, and the search too."""
     hall.clock.advance(hours=25)
@@ -417,7 +438,7 @@ async def test_an_object_forgotten_while_it_is_mended_does_not_come_back(hall: H
     def reveal_and_forget(link: object) -> str:
         with sqlite_writer(hall.path) as tables:
             _forget(tables, piece.number)
-        return piece.url
+        return hall.urls[piece.number]
 
     mending = replace(hall.mending, reveal=reveal_and_forget)
     assert await hall.run(hall.audit(deep=False, mend=mending.mend)) == {}
@@ -478,7 +499,7 @@ async def test_where_nothing_at_all_can_be_read_the_trouble_is_not_of_the_object
         return Found(outcome=Fixity.UNREADABLE, reason="403 AccessDenied")
 
     with pytest.raises(BucketError, match="not one of 32 objects could be read: 403"):
-        await hall.run(hall.audit(deep=True, look=refused))
+        await hall.run(hall.audit(deep=True, read=refused))
     with hall.reader.view() as tables:
         assert tables.fixity.count_amiss() == {}
 
@@ -496,7 +517,7 @@ async def test_an_object_that_cannot_be_read_is_neither_well_nor_damaged(hall: H
     blobs = Failing(hall.bucket)
     bandwidth = Bandwidth(None, monotonic=lambda: 0.0, sleep=no_sleep)
     look_at = partial(read_all, blobs, bandwidth=bandwidth)
-    found = await hall.run(hall.audit(deep=True, blobs=blobs, look=look_at))
+    found = await hall.run(hall.audit(deep=True, blobs=blobs, read=look_at))
     assert [(it.outcome, it.reason) for it in found.values()] == [
         (Fixity.UNREADABLE, "Input/output error")
     ]

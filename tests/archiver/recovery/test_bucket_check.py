@@ -23,8 +23,9 @@ from tests.archiver.recovery.stock import Piece, delete, keep_archived, pieces, 
 from tests.clocks import NOON
 
 COUNT = 120
-MADE = pieces(COUNT + 1, "http://127.0.0.1", at=NOON)
-LATE = MADE.pop()
+*MADE, LATE = sorted(
+    pieces(COUNT + 1, "http://127.0.0.1", at=NOON), key=lambda piece: piece.asset.sha256
+)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,27 @@ async def test_what_comes_meanwhile_is_no_orphan(
     assert (compared.missing, compared.orphans) == ((), 0)
 
 
+async def test_what_a_listing_has_passed_is_not_missing(
+    folder: Path, blobs: FolderBlobs, reader: CatalogReader, catalog: Catalog
+) -> None:
+    """An object may come where the listing has been already."""
+
+    class Busy:
+        """The bucket of a service that archives one more as it is being listed."""
+
+        head = blobs.head
+
+        async def list(self, prefix: str) -> AsyncIterator[str]:
+            keys = [key async for key in blobs.list(prefix)]
+            put(folder, LATE.asset.blob_key)
+            await catalog.write(lambda tables: keep_archived(tables, LATE, heard_at=NOON))
+            for key in keys:
+                yield key
+
+    compared = await compare(Busy(), reader)  # type: ignore[arg-type]
+    assert (compared.missing, compared.orphans) == ((), 0)
+
+
 async def test_an_empty_bucket_is_rather_the_wrong_one(
     tmp_path: Path, folder: Path, reader: CatalogReader
 ) -> None:
@@ -152,7 +174,8 @@ async def test_what_cannot_be_brought_back_is_marked(
         piece.asset.sha256: Fixity.OK if piece.asset.sha256 in back else Fixity.MISSING
         for piece in gone
     }
-    assert {hit.card.number for hit in found.hits} == {piece.number for piece in gone[4:]}
+    names = {hit.card.generation_id for hit in found.hits}
+    assert names == {piece.generation_id for piece in gone[4:]}
 
 
 async def test_bringing_back_can_be_stopped(

@@ -235,14 +235,16 @@ def test_a_watch_ends_when_all_was_tried() -> None:
     watch = Watch()
 
     def look(*jobs: tuple[int, str, int, bool]) -> int:
+        """By number, target, fence and whether it is under way; each has its fence's attempts."""
         return watch.untried(
-            Pending(number=number, target=target, fence=fence, is_running=is_running)
-            for number, target, fence, is_running in jobs
+            Pending(number=number, target=target, fence=fence, attempts=fence, is_running=running)
+            for number, target, fence, running in jobs
         )
 
     assert look((1, "a", 5, False), (2, "b", 1, True)) == 2
     assert look((1, "a", 6, True), (2, "b", 1, False)) == 1  # the second was under way before
     assert look((1, "a", 6, False)) == 0
-    assert look((1, "a", 6, False), (3, "c", 0, False)) == 1  # another link was found
-    assert look((1, "another", 6, False), (3, "c", 1, False)) == 1
+    assert look((3, "c", 0, False)) == 1  # another link was found
+    assert look((3, "c", 1, True)) == 1
+    assert look((3, "c", 1, False), (4, "d", 2, False)) == 0  # one was found and tried meanwhile
     assert look() == 0

@@ -25,7 +25,7 @@ from archiver.recovery.rescuing import carry_out
 from archiver.recovery.survey import count_safe, is_served, survey
 from archiver.sqlite import open_writer
 from archiver.work import JobKind, JobState
-from tests.archiver.heard import hear, hearing
+from tests.archiver.heard import REQUEST, hear, hearing
 from tests.clocks import NOON, FrozenClock
 
 COUNT = 250
@@ -90,7 +90,7 @@ async def test_the_earliest_death_is_fetched_first(
     told: list[int] = []
     stop = asyncio.Event()
     not_done = await carry_out(catalog, steps, now=lambda: NOON, stop=stop, progress=told.append)
-    assert (not_done.total(), sum(told), len(told)) == (0, COUNT - 1, 3)
+    assert (not_done.total(), sum(told), len(told)) == (0, COUNT - 1, 5)
 
     def claim(tables: Tables) -> list[datetime | None]:
         claimed = []
@@ -153,6 +153,33 @@ async def test_a_dead_workers_job_is_given_to_another(
     await carry_out(catalog, steps, now=lambda: later, stop=asyncio.Event())
     (line,) = await reader.read(lambda tables: tables.orders.page(JobFilter(), below=None, limit=9))
     assert (line.state, line.reason) == (JobState.AVAILABLE, "its worker died")
+
+
+FAULTS = {
+    "refused by the host": ("forbidden", FailureClass.OPERATOR, True),
+    "a page for a picture": ("not_media", FailureClass.RENDERABLE, True),
+    "gone": ("gone", FailureClass.RENDERABLE, False),
+    "too large": ("too_large", FailureClass.DEAD, False),
+    "not wanted": ("cancelled", FailureClass.DEAD, False),
+}
+
+
+@pytest.mark.parametrize(("code", "failure_class", "again"), FAULTS.values(), ids=FAULTS)
+async def test_a_link_that_failed_is_tried_again_while_that_makes_sense(
+    catalog: Catalog, reader: CatalogReader, code: str, failure_class: FailureClass, again: bool
+) -> None:
+    """While it lives, and its source has not said that nothing will come."""
+    heard = hear(hearing(url=url(0)), REQUEST)
+    lost = Failure(failure_class=failure_class, code=code, message="because")
+
+    def lose(tables: Tables) -> None:
+        known = keep(tables, None, heard, now=NOON)
+        keep(tables, known, lose_link(known, 0, url_sha256(url(0)), lost), now=NOON)
+
+    await catalog.write(lose)
+    for moment, tried in ((NOON, again), (dies_at(0), False)):
+        steps = survey(reader, Outside(), now=moment)
+        assert any(step.kind is Kind.FETCH for step in steps) == tried
 
 
 async def test_work_that_is_not_even_there_is_planned(

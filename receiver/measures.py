@@ -1,4 +1,4 @@
-"""What the settings are numbered and written in, and how addresses are read."""
+"""In what the settings are measured: counts, sizes, times, digests and networks."""
 
 from __future__ import annotations
 
