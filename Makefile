@@ -29,6 +29,7 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.absorb
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.archive
+	$(BIN)/python -m benchmarks.rebuild
 	$(BIN)/python -m benchmarks.render
 	$(BIN)/python -m benchmarks.render_hop
 	$(BIN)/python -m benchmarks.search --rows 200000
@@ -38,6 +39,7 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 
 torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it
 	$(BIN)/python -m tests.torture $(TORTURE)
+	GENERATIONS=5000 $(BIN)/python -m pytest tests/acceptance/test_rebuild.py -k deleted
 
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .

@@ -44,6 +44,7 @@ def alone(catalog: Path) -> Iterator[None]:
 def _open(catalog: Path) -> int:
     file = catalog.with_suffix(".users")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise CatalogUnavailableError(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +18,7 @@ import msgspec
 
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import NewDelivery, Recorded
+from archiver.inbox.batch import COLUMNS, Item, Prove, Prune, write
 from archiver.metrics import INBOX_COMMIT_SECONDS
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
@@ -29,7 +28,6 @@ from archiver.sqlite import (
     data_version,
     open_reader,
     open_writer,
-    shorten_log,
 )
 from archiver.writer import WriterThread
 
@@ -54,29 +52,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS deliveries_once
 # Nobody else writes here, so whoever holds a lock is a stranger: the sender is told soon.
 BUSY_SECONDS = 1.0
 
-_COLUMNS = "source, heard, path_token, received_at, peer, verified_by, sha256, headers, body"
-_PLACES = "(?,?,?,?,?,?,?,?,?)"
-
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
-
-
-@dataclass(frozen=True, slots=True)
-class _Prove:
-    """Stands in a batch for a caller who only wants to see a commit succeed."""
-
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Prune:
-    """Stands in a batch for bodies and headers that are no longer to be kept."""
-
-    first: int
-    last: int
-
-
-_Item = tuple[Any, ...] | _Prove | _Prune
 
 
 class SqliteInbox:
@@ -86,7 +63,7 @@ class SqliteInbox:
         """Refuses deliveries while the disk has less than `min_free_bytes` left."""
         self._path = path
         self._min_free_bytes = min_free_bytes
-        self._writer: WriterThread[_Item, Recorded] = WriterThread(
+        self._writer: WriterThread[Item, Recorded] = WriterThread(
             f"inbox {path.stem}", lambda: _open(path), self._commit
         )
 
@@ -107,7 +84,7 @@ class SqliteInbox:
     async def prove(self, now: datetime) -> None:
         """See `InboxWriter.prove`."""
         try:
-            await self._writer.put(_Prove(at=to_millis(now)))
+            await self._writer.put(Prove(at=to_millis(now)))
         except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
@@ -118,7 +95,7 @@ class SqliteInbox:
         InboxUnavailableError.
         """
         try:
-            await self._writer.put(_Prune(first, last))
+            await self._writer.put(Prune(first, last))
         except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 
@@ -127,15 +104,15 @@ class SqliteInbox:
         await self._writer.close()
 
     def _commit(
-        self, connection: Connection, items: Sequence[_Item]
+        self, connection: Connection, items: Sequence[Item]
     ) -> Sequence[Recorded | Exception]:
         """One durable commit for all of `items`, if that leaves room on the disk."""
-        if self._min_free_bytes and not all(isinstance(item, _Prune) for item in items):
+        if self._min_free_bytes and not all(isinstance(item, Prune) for item in items):
             free_bytes = shutil.disk_usage(self._path.parent).free
             if free_bytes < self._min_free_bytes:
                 return [_too_full(self._path, free_bytes, self._min_free_bytes)] * len(items)
         with INBOX_COMMIT_SECONDS.time():
-            return _write(connection, items)
+            return write(connection, items)
 
 
 class SqliteInboxReader:
@@ -165,7 +142,7 @@ class SqliteInboxReader:
     def after(self, position: int, *, limit: int) -> Sequence[Delivery]:
         """See `InboxReader.after`."""
         rows = self._ask(
-            f"SELECT position, {_COLUMNS} FROM deliveries"
+            f"SELECT position, {COLUMNS} FROM deliveries"
             " WHERE position > ? ORDER BY position LIMIT ?",
             position,
             limit,
@@ -174,9 +151,7 @@ class SqliteInboxReader:
 
     def get(self, position: int) -> Delivery | None:
         """See `InboxReader.get`."""
-        rows = self._ask(
-            f"SELECT position, {_COLUMNS} FROM deliveries WHERE position = ?", position
-        )
+        rows = self._ask(f"SELECT position, {COLUMNS} FROM deliveries WHERE position = ?", position)
         return _from_row(self.uuid, rows[0]) if rows else None
 
     def bodies(
@@ -236,50 +211,6 @@ def _open(path: Path) -> Connection:
         "INSERT INTO inbox SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM inbox)", (str(uuid.uuid4()),)
     )
     return connection
-
-
-def _write(connection: Connection, items: Sequence[_Item]) -> Sequence[Recorded]:
-    rows = [item for item in items if isinstance(item, tuple)]
-    if len(rows) == len(items):
-        return _insert(connection, rows)  # a lone statement is its own transaction
-    connection.execute("BEGIN IMMEDIATE")
-    for item in items:
-        if isinstance(item, _Prove):
-            connection.execute("UPDATE inbox SET proved_at = ?", (item.at,))
-        elif isinstance(item, _Prune):
-            connection.execute(
-                "UPDATE deliveries SET headers = NULL, body = NULL"
-                " WHERE position BETWEEN ? AND ? AND body IS NOT NULL",
-                (item.first, item.last),
-            )
-    outcomes = iter(_insert(connection, rows) if rows else [])
-    connection.execute("COMMIT")
-    if any(isinstance(item, _Prune) for item in items):
-        with suppress(Error):  # the log is emptied another time
-            shorten_log(connection, longer_than=0)
-    return [next(outcomes) if isinstance(item, tuple) else Recorded.STORED for item in items]
-
-
-def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> list[Recorded]:
-    places = ",".join([_PLACES] * len(rows))
-    inserted = connection.execute(
-        f"INSERT INTO deliveries ({_COLUMNS}) VALUES {places} ON CONFLICT DO NOTHING",
-        [value for row in rows for value in row],
-    ).rowcount
-    if inserted == len(rows):
-        return [Recorded.STORED] * inserted
-    # One writer, rising positions: the newest `inserted` rows are the ones this batch brought.
-    newest = connection.execute(
-        "SELECT sha256, source, heard, path_token FROM deliveries ORDER BY position DESC LIMIT ?",
-        (inserted,),
-    )
-    fresh = set(newest)
-    outcomes = []
-    for row in rows:
-        key = (row[6], row[0], row[1], row[2])
-        outcomes.append(Recorded.STORED if key in fresh else Recorded.DUPLICATE)
-        fresh.discard(key)
-    return outcomes
 
 
 def _to_row(delivery: NewDelivery) -> tuple[Any, ...]:

@@ -55,12 +55,15 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     pruner = Pruner(inbox=inbox, path=folder / "receive.db", catalog=config.catalog.path)
     aging = asyncio.create_task(_age(quarantine, timedelta(days=config.quarantine.keep_days)))
     try:
-        async with pruner.at_work(), listening(
-            public(webhook, readiness),
-            orders.socket("public"),
-            keepalive_seconds=config.listen.keepalive_seconds,
-            max_connections=config.listen.max_connections,
-            drain_seconds=DRAIN_SECONDS,
+        async with (
+            pruner.at_work(),
+            listening(
+                public(webhook, readiness),
+                orders.socket("public"),
+                keepalive_seconds=config.listen.keepalive_seconds,
+                max_connections=config.listen.max_connections,
+                drain_seconds=DRAIN_SECONDS,
+            ),
         ):
             ready()
             await stop.wait()

@@ -187,7 +187,7 @@ def test_everything_known_is_told() -> None:
         Generation: {"key", "sealed_revision", "hinted_at"},  # the catalog's own
         Slot: set(),
         Link: {"host", "heard_in"},  # in its location; in inbox and position
-        Asset: set(),
+        Asset: {"damaged"},  # what the last audit has found
         Rendering: set(),
         Undrawn: set(),
     }

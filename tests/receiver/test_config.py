@@ -196,6 +196,18 @@ class TestSecrets:
         assert not [text for text in shown if SECRET in text]
         assert all("2026-11" in text and "cdn.doitong.com" in text for text in shown)
 
+    def test_of_whoever_signs_is_read_and_shown_nowhere(self) -> None:
+        """The key that signs manifests may lie in a file, too; of the trusted ones labels show."""
+        Path("manifests.key").write_text(f"{SECRET}\n", encoding="utf-8")
+        keys = {"2025": "a public key"}
+        config = from_tree(
+            {"manifests": {"signing_key_file": "manifests.key", "trusted_keys": keys}}
+        )
+        assert config.manifests.signing_key == SECRET
+        shown = [text(it) for it in (config, config.manifests) for text in (repr, pretty_repr)]
+        assert not [text for text in shown if SECRET in text]
+        assert all("2025" in text for text in shown)
+
     @pytest.mark.parametrize(
         "doitong",
         [
@@ -287,6 +299,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "bucket.url = 'file://host/x'",
     ),
     "a folder without a path": ({"bucket": {"url": "file:"}}, "bucket.url = 'file:'"),
+    "a signing key's file that is not there": (
+        {"manifests": {"signing_key_file": "missing"}},
+        "manifests.signing_key_file: missing cannot be read",
+    ),
+    "an age of nothing": ({"inbox": {"keep_days": 0}}, "inbox.keep_days: expected `float` > 0"),
     "a secret's file that is not there": (
         {"providers": {"doitong": {"secrets_file": {"2026-11": "missing"}}}},
         "providers.doitong.secrets_file.2026-11: missing cannot be read",
