@@ -27,6 +27,7 @@ from archiver.errors import BucketError
 
 _PIECE_BYTES = 2**20
 _KEYS_PER_STEP = 256
+_SMALL_BYTES = 2**14
 _ADVICE = {
     errno.EACCES: "let the user that runs holdfast write there (chown)",
     errno.EEXIST: "move the file that is in the way, or set bucket.url to another folder",
@@ -207,11 +208,17 @@ class FolderBlobs:
         return BlobHead(size_bytes=size_bytes, **description)
 
     def _md5(self, key: str) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
         try:
-            with open(f"{self._root}/{key}", "rb", buffering=0) as file:  # noqa: PTH123 - often
-                return hashlib.md5(file.readall(), usedforsecurity=False).hexdigest()
+            descriptor = os.open(f"{self._root}/{key}", os.O_RDONLY)
         except FileNotFoundError:
             return ""  # deleted just now
+        try:
+            while piece := os.read(descriptor, _SMALL_BYTES):
+                digest.update(piece)
+        finally:
+            os.close(descriptor)
+        return digest.hexdigest()
 
     def _delete(self, key: str) -> None:
         target = self._root / key

@@ -101,18 +101,22 @@ class Forgetting:
         return not {key for (key,) in rows} <= set(keys)
 
     def needed(self, pruning: Pruning, *, but: Sequence[int] = (), now: datetime) -> list[int]:
-        """The positions, ascending, with a link that lives and whose picture is not archived.
+        """The positions, ascending, whose bodies somebody still needs.
 
-        Links of the slots `but` are not counted.
+        That is: with a link that lives and whose picture is not archived, those of the slots `but`
+        not counted; or not understood yet.
         """
+        span = (pruning.inbox, pruning.first, pruning.last)
         rows = self._connection.execute(
-            "SELECT DISTINCT said.position FROM observations AS said"
+            "SELECT said.position FROM observations AS said"
             " JOIN slots USING (generation) JOIN links ON links.slot = slots.number"
             " AND links.inbox = said.inbox AND links.position = said.position"
             " WHERE said.inbox = ? AND said.position BETWEEN ? AND ?"
             " AND slots.state <> 'archived' AND links.expires_at > ?"
-            " AND slots.number NOT IN (SELECT value FROM json_each(?)) ORDER BY 1",
-            (pruning.inbox, pruning.first, pruning.last, to_millis(now), json.dumps(but)),
+            " AND slots.number NOT IN (SELECT value FROM json_each(?))"
+            " UNION SELECT position FROM unparsed WHERE inbox = ? AND position BETWEEN ? AND ?"
+            " ORDER BY 1",
+            (*span, to_millis(now), json.dumps(but), *span),
         )
         return [position for (position,) in rows]
 

@@ -24,7 +24,10 @@ MEMORY_BYTES = 1 << 30
 SECONDS = 60.0
 
 # Of what our own environment says; the rest may be secrets, and strangers' bytes are decoded there.
-_TOLD = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+_TOLD = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"),
+)
 
 # To import the libraries, from a cold disk.
 _START_SECONDS = 120.0

@@ -54,6 +54,12 @@ def still_there(key: str) -> Finding:
     return Finding(kind="forgotten", subject=key, says=says, is_loss=False)
 
 
+def strange(key: str) -> Finding:
+    """Something that nobody here has put."""
+    says = "no manifest lies under such a name"
+    return Finding(kind="strange", subject=key, says=says, is_loss=False)
+
+
 def orphan(key: str) -> Finding:
     """A picture that nobody refers to."""
     says = "no manifest tells of this picture"

@@ -19,7 +19,7 @@ from archiver.catalog.schema import migrate
 from archiver.keys import manifest_key
 from archiver.models import Generation
 from archiver.recovery.preparing import Found, Prepared, add, short
-from archiver.sqlite import open_reader, open_writer
+from archiver.sqlite import open_writer
 from archiver.tombstone import Tombstone
 
 # The role under whose name a catalog says since when the bucket was read for it.
@@ -63,13 +63,16 @@ class NewCatalog:
 
     def put(self, found: Found) -> bool:
         """Writes one generation in place of what is known of it, unless that is newer."""
-        known = self._load(found.generation)
+        name = found.generation.provider, found.generation.id
+        known = self._tables.generations.load(*name)
         if known is not None:
             if known.revision > found.generation.revision:
                 if not found.of_segment:
                     # Its manifest is older than its segment, and has to be written again.
                     self._unseal(known, found.generation.revision)
                 return False
+            if replace(known, key=None) == replace(found.generation, key=None):
+                return True  # only its MD5 was not to be known
             self._tables.forgetting.generation(known)
         self._insert(found)
         return True
@@ -97,16 +100,8 @@ class NewCatalog:
 
     def blob_keys(self) -> Iterator[str]:
         """The keys of all assets' objects, each once, in the order of their bytes."""
-        last = ""
-        while True:
-            rows = self._connection.execute(
-                "SELECT DISTINCT blob_key FROM assets WHERE blob_key > ? ORDER BY 1 LIMIT ?",
-                (last, _PORTION),
-            ).fetchall()
-            yield from (key for (key,) in rows)
-            if len(rows) < _PORTION:
-                return
-            last = rows[-1][0]
+        rows = self._connection.execute("SELECT DISTINCT blob_key FROM assets ORDER BY 1")
+        return (key for (key,) in rows)
 
     def count(self) -> int:
         """How many generations there are."""
@@ -136,9 +131,6 @@ class NewCatalog:
         finally:
             os.close(descriptor)
 
-    def _load(self, generation: Generation) -> Generation | None:
-        return self._tables.generations.load(generation.provider, generation.id)
-
     def _insert(self, found: Found) -> None:
         """Writes one, or keeps it for later if another has a better claim to its numbers."""
         numbers = [slot.number for slot in found.generation.slots if slot.number is not None]
@@ -153,6 +145,7 @@ class NewCatalog:
         keyed = replace(found.generation, key=self.reserve(1))
         add(rows, replace(found, generation=keyed))
         self._bulk.insert(rows, now=self._now)
+        self._homeless.pop((keyed.provider, keyed.id), None)
 
     def _put_up(self, found: Found) -> None:
         name = found.generation.provider, found.generation.id
@@ -195,12 +188,3 @@ def discard(path: Path) -> None:
     """Removes a file that nobody uses, and what SQLite keeps beside it."""
     for end in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + end).unlink(missing_ok=True)
-
-
-def rebuilt_at(path: Path) -> datetime | None:
-    """Since when the bucket was read for that catalog; None if it was not made so."""
-    connection = open_reader(path)
-    try:
-        return Tables(connection).deliveries.last_beat_at(REBUILD)
-    finally:
-        connection.close()

@@ -26,6 +26,7 @@ from archiver.recovery.findings import (
     refusal,
     renumbered,
     still_there,
+    strange,
 )
 from archiver.recovery.hands import Hands, to_its_end
 from archiver.recovery.new_catalog import NewCatalog, discard
@@ -118,7 +119,9 @@ class Rebuilding:
 
     async def _take_segments(self, new: NewCatalog) -> None:
         async for key in self._blobs.list(SEGMENTS):
-            packed = await read_whole(self._blobs, key)
+            packed = await self._whole(key)
+            if packed is None:
+                continue  # there is a newer one; should it not be listed, manifests are read
             try:
                 first_key = new.reserve(count(packed))
             except ManifestError as error:
@@ -136,6 +139,9 @@ class Rebuilding:
         changed: list[str] = []
         async for key, md5 in self._blobs.digests(MANIFESTS):
             if key.startswith(SEGMENTS):
+                continue
+            if not key.endswith(".json"):
+                self._tell(strange(key))
                 continue
             told = self._told.pop(short(key), None)
             if told != md5:
@@ -188,16 +194,21 @@ class Rebuilding:
 
         async def read(key: str) -> tuple[str, bytes] | None:
             async with at_once:
-                try:
-                    return key, await read_whole(self._blobs, key)
-                except BucketError:
-                    if await self._blobs.head(key) is None:
-                        return None
-                    raise
+                text = await self._whole(key)
+                return None if text is None else (key, text)
 
         found = [it for it in await asyncio.gather(*map(read, keys)) if it is not None]
         self.tally.read += len(found)
         return found
+
+    async def _whole(self, key: str) -> bytes | None:
+        """All bytes of an object; None if it has vanished since it was listed."""
+        try:
+            return await read_whole(self._blobs, key)
+        except BucketError:
+            if await self._blobs.head(key) is None:
+                return None
+            raise
 
     async def _unseal(self, new: NewCatalog) -> None:
         """What only a segment shows is to be written again as a manifest of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,19 @@ from tests.receiver.wire import webhook as posted
 from tests.service import SECRET, eventually, holdfast, running
 
 
-@pytest.fixture
-async def drill(tmp_path: Path) -> Drill:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of ten generations; g0 and g1 show the same picture."""
-    drill = Drill(tmp_path)
-    await drill.fill(10)
-    return drill
+    folder = tmp_path_factory.mktemp("filled")
+    asyncio.run(Drill(folder).fill(10))
+    return folder
+
+
+@pytest.fixture
+def drill(filled: Path, tmp_path: Path) -> Drill:
+    """A copy of it."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return Drill(tmp_path)
 
 
 def heard(folder: Path) -> list[Delivery]:

@@ -191,6 +191,5 @@ async def test_a_server_that_lists_too_much_is_not_believed(server: Origin, blob
     listed = f"<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>"
     server.answers |= {"/archive": answer(body=listed.encode()), PATH: GONE}
     assert await blobs.sweep(begun_before=now()) == 1
-    assert [request.split(" ")[:2] for request in server.requests[1:]] == [
-        ["DELETE", f"{PATH}?uploadId=1"]
-    ]
+    asked = [request.split(" ")[:2] for request in server.requests]
+    assert [path for method, path in asked if method != "GET"] == [f"{PATH}?uploadId=1"]

@@ -114,6 +114,18 @@ async def test_a_link_that_lives_keeps_its_body(
     assert await orders(retention) == [(1, 1), (3, 4)]
 
 
+async def test_what_nobody_has_understood_is_kept(
+    retention: Retention, inbox: SqliteInboxReader
+) -> None:
+    """However old: once a parser is mended it can be read again."""
+    await absorbed(retention, inbox, 6)
+    odd = inbox.get(2)
+    assert odd is not None
+    await retention.catalog.write(lambda tables: tables.deliveries.unparsed(odd, "gibberish"))
+    await prune(retention, inbox)
+    assert await orders(retention) == [(1, 1), (3, 4)]
+
+
 async def test_an_order_waits_for_what_is_needed(
     retention: Retention, inbox: SqliteInboxReader
 ) -> None:

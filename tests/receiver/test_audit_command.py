@@ -164,7 +164,12 @@ def test_ctrl_c_says_how_to_go_on(hall: Hall, monkeypatch: pytest.MonkeyPatch) -
 
     real = room.look
     monkeypatch.setattr(room, "look", interrupted)
-    told = hall.type("audit")
+    # Whoever ran in this process before may have left it deaf.
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        told = hall.type("audit")
+    finally:
+        signal.signal(signal.SIGINT, was)
     assert told.exit_code == 1
     assert "8 objects looked at so far" in told.stderr
     assert "stopped\nto go on: holdfast --config" in told.stderr

@@ -245,6 +245,12 @@ async def _waiting(shelf: Shelf, name: str) -> None:
 _KINDS = (_archived, _several, _drawn, _dead, _held, _with_input, _waiting, _archived)
 
 
+async def fill_folder(folder: Path, count: int, *, signer: Signer | None = None) -> None:
+    """A shelf of so many generations, for tests to have copies of."""
+    async with shelf_in(folder, signer=signer) as shelf:
+        await shelf.fill(count)
+
+
 @asynccontextmanager
 async def shelf_in(folder: Path, *, signer: Signer | None = None) -> AsyncIterator[Shelf]:
     """An empty one."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.errors import ManifestError
@@ -37,6 +37,7 @@ async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
         yield shelf
 
 
+@settings(max_examples=25)
 @given(st.lists(histories(), max_size=3), st.booleans())
 def test_what_is_packed_is_unpacked(known: list[list[Generation]], signed: bool) -> None:
     """Every manifest, on a line of its own whatever texts are in it, with what stands beside it."""
