@@ -137,8 +137,8 @@ def begin_log_anew(connection: Connection) -> None:
 def shorten_log(connection: Connection, *, longer_than: int | None = None) -> None:
     """Empties a log that has grown long, unless a reader holds it for more than a moment.
 
-    Without `longer_than` it is long beyond what such logs keep of the disk. SQLite's own checkpoints
-    never wait, so that readers without a pause let a log grow for ever.
+    Without `longer_than` it is long beyond what such logs keep of the disk. SQLite's own
+    checkpoints never wait, so that readers without a pause let a log grow for ever.
     """
     _, _, file = connection.execute("PRAGMA database_list").fetchone()
     if log_bytes(Path(file)) <= (LONG_LOG_BYTES if longer_than is None else longer_than):
