@@ -167,7 +167,9 @@ def _holds(tables: Tables, *, target: Target) -> bool:
 
 def _merge(tables: Tables, *, begin: bool) -> bool:
     tables.forgetting.leave_no_trace()
-    return tables.texts.merge(begin=begin)
+    more = tables.texts.merge(begin=begin)
+    tables.forgetting.leave_traces()
+    return more
 
 
 def _bury(tables: Tables, *, tombstone: Tombstone) -> None:

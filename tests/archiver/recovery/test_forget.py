@@ -146,6 +146,8 @@ async def test_everything_else_is_as_it_was(shelf: Shelf) -> None:
         assert tables.tombstones.erasures(limit=9) == []
     connection = open_writer(shelf.path)
     assert [*troubles(connection)] == []
+    costs = "SELECT v FROM texts_fts_config WHERE k = 'secure-delete'"
+    assert connection.execute(costs).fetchall() == [(0,)]  # changes cost again what they did
     connection.close()
     (segment,) = (shelf.bucket / "manifests/segments").iterdir()
     lines = unpack(segment.read_bytes(), trust([], SIGNER, required=True)).lines

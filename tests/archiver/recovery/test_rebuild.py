@@ -31,6 +31,7 @@ from archiver.search import search
 from archiver.signing import NOBODY, Signer, Trust, trust
 from archiver.sqlite import open_writer
 from archiver.tombstone import Tombstone, name_digest
+from archiver.tombstone import render as render_tombstone
 from archiver.work import JobKind, JobState
 from tests.archiver.recovery.shelf import (
     Shelf,
@@ -457,8 +458,10 @@ async def test_a_tombstone_that_is_not_believed_is_told(shelf: Shelf) -> None:
         reason="requested",
     )
     await put_tombstone(shelf.blobs, forged, Signer(private_key(2)))
+    elsewhere = shelf.bucket / tombstone_key(name_digest("doitong", "g1"), None)
+    elsewhere.write_bytes(SIGNER.sign(render_tombstone(forged)))
     again = await rebuilt(shelf, trust([], SIGNER))
-    assert (again.kinds, again.load("g0") is None) == (["refused"], False)
+    assert (again.kinds, again.load("g0") is None) == (["refused", "refused"], False)
 
 
 async def test_a_failing_bucket_leaves_nothing_behind(
@@ -501,6 +504,13 @@ DIFFERENCES: dict[str, tuple[Callable[[Tables], object], dict[str, str]]] = {
     "a generation less": (
         lambda tables: tables.forgetting.generation(tables.generations.load("doitong", "g0")),
         {"g0": "the index does not know it"},
+    ),
+    "some generations less": (
+        lambda tables: [
+            tables.forgetting.generation(tables.generations.load("doitong", name))
+            for name in ("g0", "g11", "g12", "g7")
+        ],
+        dict.fromkeys(("g0", "g11", "g12", "g7"), "the index does not know it"),
     ),
     "a change that is not sealed yet": (
         lambda tables: tables.connection.execute(
