@@ -77,13 +77,15 @@ def _plan_render(generation: Generation, slot: Slot) -> WantedJob:
 
 def _plan_poll(generation: Generation) -> tuple[WantedJob, ...]:
     """One question, wherever nobody may tell us unasked what a slot still lacks."""
-    if has_ended(generation) and not any(map(_may_be_linked, generation.slots)):
+    waiting = sum(map(_may_be_linked, generation.slots))
+    if has_ended(generation) and not waiting:
         return ()
     assert generation.key is not None
     target, run_at = "end", generation.first_heard_at + FIRST_POLL
     if has_ended(generation):
         links = sum(len(slot.links) for slot in generation.slots)
-        target, run_at = f"link beyond {links}", generation.first_heard_at
+        # Another slot that loses its link is another question, due at once.
+        target, run_at = f"link beyond {links} for {waiting}", generation.first_heard_at
     elif generation.hinted_at is not None:
         target = f"end hinted at {to_millis(generation.hinted_at)}"
         run_at = generation.first_heard_at

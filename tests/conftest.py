@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ from hypothesis import settings
 EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "50"))
 settings.register_profile("house", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("house")
+
+# Whoever runs the tests in the background may have them start deaf to Ctrl-C, and their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Continuous integration installs everything; a test that cannot run there is a failure.
 NO_SKIPS = bool(os.environ.get("NO_SKIPS"))

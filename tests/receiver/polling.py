@@ -24,7 +24,7 @@ from archiver.models import Asset, Failure, FailureClass, Generation, Heard, Slo
 from archiver.sqlite import open_reader
 from archiver.work import Job, JobKind
 from archiver.worker import Settle, Settled
-from receiver import settings
+from receiver import provider_tables
 from receiver.absorb import Absorb
 from receiver.accounts import Accounts, open_accounts
 from receiver.asking import Asking
@@ -207,12 +207,15 @@ class House:
 
         await self.catalog.write(work)
 
-    async def lose(self, task_id: str, failure: Failure = GONE) -> None:
-        """All the live links of a generation turn out to be dead, as fetching them tells."""
+    async def lose(
+        self, task_id: str, failure: Failure = GONE, *, index: int | None = None
+    ) -> None:
+        """Live links of a generation, or of one slot, turn out to be dead, as fetching tells."""
 
         def without_links(generation: Generation) -> Generation:
             for slot in generation.slots:
-                if (live := leading_link(slot)) is not None:
+                live = leading_link(slot) if index in (None, slot.index) else None
+                if live is not None:
                     generation = lose_link(generation, slot.index, live.url_sha256, failure)
             return generation
 
@@ -307,10 +310,10 @@ async def open_house(
         )
 
 
-def _api(name: str, provider: Origin, table: Mapping[str, Any]) -> settings.Api:
-    made: dict[str, type[settings.Api]] = {
-        "doitong": settings.Doitong,
-        "modelslab": settings.ModelsLab,
-        "dashscope": settings.DashScope,
+def _api(name: str, provider: Origin, table: Mapping[str, Any]) -> provider_tables.Api:
+    made: dict[str, type[provider_tables.Api]] = {
+        "doitong": provider_tables.Doitong,
+        "modelslab": provider_tables.ModelsLab,
+        "dashscope": provider_tables.DashScope,
     }
     return made[name](base_url=provider.url(""), **{**table, "keys": {**table["keys"]}})

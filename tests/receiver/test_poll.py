@@ -27,7 +27,7 @@ from archiver.worker import Bench, Settle, Settled, Worker
 from receiver import asking as room
 from receiver.asking import NOT_POLLABLE
 from receiver.pace import interval_seconds
-from receiver.settings import DashScope
+from receiver.provider_tables import DashScope
 from tests.archiver.heard import DEAD, OPERATOR, asset
 from tests.archiver.origin import answer
 from tests.clocks import NOON
@@ -155,6 +155,17 @@ async def test_a_fresh_link_is_asked_for_and_fetched(house: House, absorb_is_qui
     assert (await house.slot("1")).state == "linked"
     assert house.rows("SELECT state FROM jobs WHERE kind='fetch'") == [("available",)]
     assert (house.asked, house.waiting()) == (1, 0)
+
+
+async def test_a_link_lost_during_the_question_is_asked_for_at_once(house: House) -> None:
+    """The answer under way was about another; both of one generation do not wait for seconds."""
+    await ended(house, link("a"), link("b"))
+    await house.lose("1", index=0)
+    settles = await house.ask()
+    await house.lose("1", index=1)
+    assert await house.settle(*settles) == ["no news"]
+    assert await house.poll_due() == ["settled"]
+    assert {slot.state for slot in (await house.generation("1")).slots} == {"held"}
 
 
 @pytest.mark.parametrize("prompted", [True, False])
