@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from archiver.handles import opened
 from archiver.media import Walker
 
 DEFAULT_MEMORY_BYTES = 16 * 2**20
@@ -91,7 +92,7 @@ class _Shelf:
         if declared_bytes is None:
             return
         if declared_bytes > self._max_memory_bytes:
-            self._file = await asyncio.to_thread(self._open_file)
+            self._file = await opened(self._open_file)
             return
         await self._budget.acquire(declared_bytes)
         self._reserved_bytes = declared_bytes
@@ -103,7 +104,7 @@ class _Shelf:
         if self._file is None:
             if self._fits():
                 return
-            self._file = await asyncio.to_thread(self._open_file)
+            self._file = await opened(self._open_file)
             await self._spool()
         elif self._chunks_bytes >= _PIECE_BYTES:
             await self._spool()

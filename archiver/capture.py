@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +14,7 @@ from archiver.errors import FetchError, InboxUnavailableError
 from archiver.inline import begun, decoded, is_inline, is_text, joined, unpacked
 from archiver.ledger import keep
 from archiver.lifecycle import archive, lose_link
-from archiver.metrics import FETCHED_BYTES
+from archiver.metrics import DEADLINE_SLACK_SECONDS, FETCHED_BYTES, LINKS_EXPIRED
 from archiver.models import Asset, Failure, FailureClass, Fault, Generation, Link, Origin, Slot
 from archiver.retries import FAULT_LAW, Retry, after_fault
 from archiver.store import Store, provenance_of
@@ -51,6 +51,9 @@ class Capture:
         except FetchError as error:
             return self._settle_failed(job, error)
         FETCHED_BYTES.inc(asset.size_bytes)
+        if job.deadline_at is not None:
+            slack_seconds = (job.deadline_at - self.now()).total_seconds()
+            DEADLINE_SLACK_SECONDS.labels(generation.provider).observe(slack_seconds)
         return self._settle_archived(job, generation, asset, doubts)
 
     async def _fetch(
@@ -176,7 +179,10 @@ class Capture:
             failure = Failure(failure_class=failure_class, code=error.fault.value, message=reason)
             after = lose_link(before, slot.index, bytes.fromhex(job.target), failure)
             keep(tables, before, after, now=now)
-            return _settled("expired" if expired else "lost", before, slot, reason=reason)
+            if not expired:
+                return _settled("lost", before, slot, reason=reason)
+            count = LINKS_EXPIRED.labels(before.provider).inc
+            return replace(_settled("expired", before, slot, reason=reason), count=count)
 
         if isinstance(verdict, Retry):
             return lambda tables: retry(tables, verdict.run_at)

@@ -10,6 +10,7 @@ from archiver.catalog import Tables
 from archiver.catalog.texts import Words
 from archiver.facets import tokens_of
 from archiver.models import Generation
+from archiver.notices import event_of
 from archiver.planning import plan
 from archiver.segment import segment
 from archiver.work import WantedJob
@@ -39,8 +40,9 @@ def keep_all(
         _cancel(tables, before, wants, now)
         wanted += wants
         all_kept.append(kept)
-    _index(tables, [(before, kept) for (before, _), kept in zip(changes, all_kept, strict=True)])
-    tables.jobs.want(wanted, now=now)
+    kept_changes = [(before, kept) for (before, _), kept in zip(changes, all_kept, strict=True)]
+    _index(tables, kept_changes)
+    tables.jobs.want([*wanted, *_news(tables, kept_changes, now)], now=now)
     return all_kept
 
 
@@ -63,6 +65,23 @@ def _cancel(
     for job in plan(before) if before else ():
         if (job.kind, job.subject) not in still:
             tables.jobs.cancel(job.kind, job.subject, now=now)
+
+
+def _news(
+    tables: Tables, changes: Iterable[tuple[Generation | None, Generation]], now: datetime
+) -> list[WantedJob]:
+    """The jobs that tell of what has just come to stand otherwise, if anybody wants to know."""
+    wanted = tables.notices.wanted()
+    if not wanted:
+        return []
+    happened = []
+    for before, after in changes:
+        event = event_of(after)
+        if event in wanted and (before is None or event_of(before) is not event):
+            assert event is not None
+            assert after.key is not None
+            happened.append((after.key, event))
+    return tables.notices.note(happened, now=now)
 
 
 def _index(tables: Tables, changes: Iterable[tuple[Generation | None, Generation]]) -> None:

@@ -3,13 +3,23 @@
 Nothing that a stranger can choose (ids, URLs, hosts) is ever a label.
 """
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-WEBHOOKS = Counter(
-    "holdfast_webhooks_total", "Webhooks answered, by source and status", ["source", "status"]
+_MINUTE, _HOUR = 60, 3600
+
+DELIVERIES = Counter(
+    "holdfast_deliveries_total",
+    "Webhooks answered, by provider and by what became of them",
+    ["provider", "result"],
 )
-INBOX_COMMIT_SECONDS = Histogram(
-    "holdfast_inbox_commit_seconds",
+LAST_VERIFIED = Gauge(
+    "holdfast_last_verified_delivery_timestamp_seconds",
+    "When an authentic webhook of the provider last came, since the service was started",
+    ["provider"],
+    multiprocess_mode="max",
+)
+INGEST_COMMIT_SECONDS = Histogram(
+    "holdfast_ingest_commit_seconds",
     "One durable commit of an inbox, of all the deliveries that waited for it",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
 )
@@ -22,9 +32,29 @@ UNKNOWN_STATUSES = Counter(
 JOBS_SETTLED = Counter(
     "holdfast_jobs_settled_total", "Jobs performed, by kind and outcome", ["kind", "outcome"]
 )
+DEADLINE_SLACK_SECONDS = Histogram(
+    "holdfast_deadline_slack_seconds",
+    "What was left of a link's life when its bytes were in the bucket",
+    ["provider"],
+    buckets=(
+        *(0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE),
+        *(_HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, 18 * _HOUR, 24 * _HOUR, 7 * 24 * _HOUR),
+    ),
+)
+LINKS_EXPIRED = Counter(
+    "holdfast_links_expired_total",
+    "Links that died before their bytes were in the bucket",
+    ["provider"],
+)
 FETCHED_BYTES = Counter("holdfast_fetched_bytes_total", "Bytes of results put into the bucket")
 EXCHANGES = Counter(
     "holdfast_gateway_exchanges_total",
-    "Requests that the gateway passed on, by provider and whether they were answered.",
+    "Requests that the gateway passed on, by provider and whether they were answered",
     ["provider", "result"],
+)
+ROLE_SEEN = Gauge(
+    "holdfast_role_seen_timestamp_seconds",
+    "When the role's process last said that it is not stuck",
+    ["role"],
+    multiprocess_mode="max",
 )

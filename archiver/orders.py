@@ -16,6 +16,7 @@ from archiver.catalog import Tables
 from archiver.catalog.orders import JobLine, is_held_by_operator
 from archiver.ledger import keep
 from archiver.models import Generation, Slot, SlotState
+from archiver.notices import Event, event_of
 from archiver.planning import plan
 from archiver.revival import (
     ask_again,
@@ -30,10 +31,13 @@ from archiver.work import (
     SLOT_KINDS,
     JobKind,
     JobState,
+    WantedJob,
 )
 
 _GONE = "there is no such job any more"
 _UNDER_WAY = "it is under way just now"
+_ITS_TURN = "it is its turn already"
+_NOTHING_LEFT = "nothing is left to do"
 _ENDED = "it has ended"
 _WAITS = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.HELD)
 
@@ -48,13 +52,18 @@ def retry(tables: Tables, number: int, *, now: datetime) -> str:
     if job is None:
         return _GONE
     if job.state in (JobState.RUNNING, JobState.AVAILABLE):
-        return _UNDER_WAY if job.state is JobState.RUNNING else "it is its turn already"
+        return _UNDER_WAY if job.state is JobState.RUNNING else _ITS_TURN
     if is_held_by_operator(job):
         return f"it is {HELD_BY_OPERATOR}: holdfast jobs release {number}"
     if job.state is JobState.SCHEDULED:
         tables.orders.hasten(number, now=now)
         return ""
     return _begin_anew(tables, job, now)
+
+
+def was_needless(why_not: str) -> bool:
+    """Whether a retry was not ordered because a service is about it, or has done it."""
+    return why_not in (_UNDER_WAY, _ITS_TURN) or why_not.startswith(_NOTHING_LEFT)
 
 
 def hold(tables: Tables, number: int, *, now: datetime) -> str:
@@ -116,6 +125,8 @@ def _begin_anew(tables: Tables, job: JobLine, now: datetime) -> str:
     before = _load(tables, job)
     if before is None:
         return "its generation is no longer there"
+    if job.kind is JobKind.NOTIFY:
+        return _tell_again(tables, job, before, now)
     after = _revived(before, job, now)
     if not any((it.kind, it.subject) == (job.kind, job.subject) for it in plan(after)):
         return _why_not(after, job, now)
@@ -123,6 +134,19 @@ def _begin_anew(tables: Tables, job: JobLine, now: datetime) -> str:
         tables.previews.forget_refusal(bytes.fromhex(job.target))
     tables.orders.rest(job.number, "ordered anew", now=now)
     keep(tables, before, after, now=now)
+    return ""
+
+
+def _tell_again(tables: Tables, job: JobLine, generation: Generation, now: datetime) -> str:
+    """Sends a message anew, under the same id, if it is still true and anybody wants it."""
+    event = Event(job.target)
+    if event not in tables.notices.wanted():
+        return "there is no notify.url, or notify.events does not name it"
+    if event_of(generation) is not event:
+        return f"nothing is left to tell: the generation is not {event} any more"
+    tables.orders.rest(job.number, "ordered anew", now=now)
+    again = WantedJob(kind=job.kind, subject=job.subject, target=job.target)
+    tables.jobs.want([again], now=now)
     return ""
 
 
@@ -149,11 +173,11 @@ def _given_up(before: Generation, job: JobLine) -> Generation:
 def _why_not(generation: Generation, job: JobLine, now: datetime) -> str:
     slot = _slot(generation, job)
     if slot is None:
-        return f"nothing is left to do: the generation has {generation.state}"
+        return f"{_NOTHING_LEFT}: the generation has {generation.state}"
     dies_at = max((link.expires_at for link in slot.links), default=now)
     if job.kind is JobKind.FETCH and slot.state is not SlotState.ARCHIVED and dies_at < now:
         return f"its link died at {dies_at:%F %T} UTC"
-    return f"nothing is left to do: the slot is {slot.state}, {slot.reason}"
+    return f"{_NOTHING_LEFT}: the slot is {slot.state}, {slot.reason}"
 
 
 def _load(tables: Tables, job: JobLine) -> Generation | None:

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import msgspec
 
-from archiver import log
+from archiver import clock, log
 from archiver.errors import ConfigError, HoldfastError
+from archiver.metrics import ROLE_SEEN
 
 loops: ModuleType
 try:
@@ -32,7 +33,20 @@ READY = b"ready\n"
 # How long requests and jobs under way may take once a role is told to stop.
 DRAIN_SECONDS = 20.0
 
+# How often a process tells the metrics that it is not stuck.
+_SEEN_SECONDS = 5.0
+
 Orders = TypeVar("Orders")
+
+
+class _Config(msgspec.Struct):
+    log: log.Style = log.Style()
+
+
+class _Orders(msgspec.Struct):
+    """What every role's orders say alike, whatever else its wing knows of the configuration."""
+
+    config: _Config
 
 
 def main(
@@ -46,13 +60,14 @@ def main(
     until `stop` is set; it calls `ready` once it does. A parent that ends while the role is
     stopping was told twice, so the role ends at once.
     """
-    log.configure(role)
+    line = sys.stdin.buffer.readline()
+    log.configure(role, msgspec.json.decode(line, type=_Orders).config.log)
     status = 0
     gc.freeze()  # what was imported lives as long as the process, so nobody need look at it again
-    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+    orders = msgspec.json.decode(line, type=kind)
     try:
         with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-            runner.run(_until_told(run, orders))
+            runner.run(_until_told(role, run, orders))
     except* ConfigError as group:
         log.logger().error("the role cannot start", error=_sentences(group))
         status = EXIT_CONFIG
@@ -84,7 +99,9 @@ def _sentences(group: BaseExceptionGroup[HoldfastError]) -> str:
 
 
 async def _until_told(
-    run: Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]], orders: Orders
+    role: str,
+    run: Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]],
+    orders: Orders,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -100,8 +117,18 @@ async def _until_told(
     loop.add_signal_handler(signal.SIGINT, stop.set)
     # The parent never writes a second line; what becomes readable is its end.
     loop.add_reader(sys.stdin.fileno(), parent_gone)
-    await run(orders, stop, _say_ready)
+    seen = asyncio.create_task(_tell_seen(role))
+    try:
+        await run(orders, stop, _say_ready)
+    finally:
+        seen.cancel()
     log.logger().info("stopped")
+
+
+async def _tell_seen(role: str) -> None:
+    while True:
+        ROLE_SEEN.labels(role).set(clock.now().timestamp())
+        await asyncio.sleep(_SEEN_SECONDS)
 
 
 def _say_ready() -> None:

@@ -19,6 +19,10 @@ DEADLINE_MARGIN_SECONDS = 10.0
 # A source's own Retry-After is believed up to here; beyond, it is a mistake or an attack.
 RETRY_AFTER_CAP_SECONDS = 3600.0
 
+# Between one telling and the next; what nobody took in a day is given up (standardwebhooks.com).
+_TELLING_WAITS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0)
+_TELLING_PATIENCE = timedelta(hours=24)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultRule:
@@ -90,6 +94,20 @@ def backoff_seconds(attempts: int, jitter: float) -> float:
     """Exponential back-off with full jitter, after `attempts` (>= 1) tries."""
     ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts - 1, 16))
     return ceiling * jitter
+
+
+def next_telling(
+    job: Job, *, now: datetime, jitter: float, retry_after_seconds: float | None = None
+) -> datetime | None:
+    """When a message that was not taken is sent again; None once a day of tries has passed.
+
+    `jitter` in [0, 1) keeps what failed together from coming together again.
+    """
+    if now - job.first_attempt_at >= _TELLING_PATIENCE:
+        return None
+    wait_seconds = _TELLING_WAITS_SECONDS[min(job.attempts, len(_TELLING_WAITS_SECONDS)) - 1]
+    wait_seconds *= 1 + jitter / 5
+    return now + timedelta(seconds=max(wait_seconds, retry_after_seconds or 0.0))
 
 
 def _patient(rule: FaultRule, job: Job, now: datetime, patience_seconds: float) -> bool:

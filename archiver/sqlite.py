@@ -19,6 +19,7 @@ else:
     except ImportError:
         import sqlite3
 
+VERSION = sqlite3.sqlite_version
 Connection = sqlite3.Connection
 Error = sqlite3.Error
 # Faults of one statement's data, not of the disk: they say nothing about the statements beside it.
@@ -47,11 +48,10 @@ def require_safe_version(*, allow_unsafe: bool) -> str:
 
     Raises ConfigError with the way out; `allow_unsafe` is the operator's explicit word.
     """
-    version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= SAFE_VERSION or allow_unsafe:
-        return version
+        return VERSION
     raise ConfigError(
-        f"SQLite {version} can corrupt a database in WAL mode (fixed in 3.51.3). "
+        f"SQLite {VERSION} can corrupt a database in WAL mode (fixed in 3.51.3). "
         "Install a newer one (`pip install pysqlite3`, or a newer Python), or accept the risk "
         "with `allow_unsafe_sqlite = true` under [catalog]."
     )

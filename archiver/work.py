@@ -15,6 +15,7 @@ class JobKind(StrEnum):
     SEAL = "seal"
     DERIVE = "derive"
     RENDER = "render"
+    NOTIFY = "notify"
 
 
 class JobState(StrEnum):
@@ -33,7 +34,8 @@ class JobState(StrEnum):
 HELD_BY_OPERATOR = "held by the operator"
 CANCELLED_BY_OPERATOR = "cancelled by the operator"
 
-# Whose subject is a slot's archive number; of the others it is a generation's key.
+# Whose subject is a slot's archive number; of `notify` it is a notice's number, and of the others
+# a generation's key.
 SLOT_KINDS = frozenset({JobKind.FETCH, JobKind.DERIVE, JobKind.RENDER})
 
 

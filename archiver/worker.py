@@ -23,10 +23,14 @@ from archiver.work import Job, JobKind, JobState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """What a settled job came to: a word for the metrics, and what the log should say of it."""
+    """What a settled job came to: a word for the metrics, and what the log should say of it.
+
+    `count` adds to a metric of the performer's own, once the outcome is committed.
+    """
 
     outcome: str
     says: Mapping[str, object]
+    count: Callable[[], None] = lambda: None
 
 
 Settle = Callable[[Tables], Settled]
@@ -158,6 +162,7 @@ class Worker:
                 return
             else:
                 JOBS_SETTLED.labels(job.kind.value, settled.outcome).inc()
+                settled.count()
                 logger().info(settled.outcome, kind=job.kind, job=job.id, **settled.says)
                 return
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from archiver.errors import ConfigError
+from archiver.log import Style
 from fallback_renderer.checkpoints import Checkpoint, Checkpoints, from_tree
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -114,6 +115,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     catalog: CatalogTable
     bucket: Bucket
+    log: Style = Style()
     render: dict[str, Any] = {}
 
 

@@ -18,8 +18,8 @@ from receiver.accounts import Accounts
 from receiver.exchange import Request, encode
 from receiver.overheard import overheard
 from receiver.pace import wait_seconds
+from receiver.provider_tables import Api
 from receiver.providers import PROVIDERS, dashscope_list
-from receiver.settings import Api
 from receiver.upstream import Answer, Upstream
 
 # Who can be asked for a list, and by what; the other providers document none.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -16,18 +16,35 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-from archiver.metrics import WEBHOOKS
+from archiver.metrics import DELIVERIES, LAST_VERIFIED
+
+# What the metrics call each answer; the README's table says what they mean.
+RESULTS = {
+    200: "known",
+    202: "stored",
+    400: "broken",
+    401: "refused",
+    404: "unknown",
+    408: "slow",
+    413: "too_large",
+    429: "throttled",
+    503: "unavailable",
+}
+_VERIFIED = frozenset({200, 202})
 
 
 class Answers:
-    """Gives the answers of one process's webhooks.
+    """Gives the answers of one process's webhooks; `sources` are those that it may give any to.
 
     Counts reach the metrics a second later, so a process that is killed takes its last second's
     along.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], sources: Iterable[str] = ()) -> None:
         self._now = now
+        for source in sources:
+            for result in RESULTS.values():
+                DELIVERIES.labels(source, result)  # a rise is seen only of what was there before
         self._given: Counter[tuple[str, int]] = Counter()
         self._ready: dict[tuple[int, str], _Ready] = {}
         self._draining = False
@@ -62,7 +79,9 @@ class Answers:
     def tell(self) -> None:
         """Adds what was given to the metrics, and lets the next answers be of a new date."""
         for (source, status), count in self._given.items():
-            WEBHOOKS.labels(source, str(status)).inc(count)
+            DELIVERIES.labels(source, RESULTS[status]).inc(count)
+            if status in _VERIFIED:
+                LAST_VERIFIED.labels(source).set(self._now().timestamp())
         self._given.clear()
         self._ready.clear()
 

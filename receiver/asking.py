@@ -15,9 +15,9 @@ from receiver.accounts import Accounts
 from receiver.exchange import Request, encode
 from receiver.overheard import overheard
 from receiver.pace import Pace, wait_seconds
+from receiver.provider_tables import Api
 from receiver.providers import PROVIDERS
 from receiver.reading import whole
-from receiver.settings import Api
 from receiver.upstream import Upstream, UpstreamError
 
 # The longest silence, and the longest answer.

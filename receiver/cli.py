@@ -6,13 +6,16 @@ Exit codes: 0 well, 1 an error, 2 wrong usage.
 from __future__ import annotations
 
 import importlib
+import os
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from archiver import log
 from archiver.errors import HoldfastError
 from receiver.config import load
+from receiver.layers import DEFAULT_FILE, Layered, gather
 from receiver.settings import Config
 
 # name → what `--help` says of it; the command is `command` of its module.
@@ -20,9 +23,10 @@ COMMANDS = {
     "adopt": "Take in what a provider lists and holdfast never heard of.",
     "audit": "Look whether every object in the bucket is whole, and mend what can be.",
     "backup": "Back the catalog and all inboxes up into the bucket, now.",
+    "config": "Check the configuration, or show what it comes to.",
     "demo": "Run the service against a simulated provider and watch webhooks become pictures.",
     "deliveries": "Show what was heard and what became of it; absorb or verify it once more.",
-    "doctor": "Look whether the catalog is whole and its search index in step.",
+    "doctor": "Look at all that has to be well, and say of what is not how it is cured.",
     "export": "Take what a query finds out of the archive: pictures, or what is known of them.",
     "forget": "Have a generation, a slot or a picture vanish for ever, everywhere.",
     "jobs": "Show the units of work; try some now, hold, release or cancel them.",
@@ -84,6 +88,15 @@ class ConfigFile:
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
+    @property
+    def name(self) -> str:
+        """What it is called, be it there or not."""
+        return str(self._file or DEFAULT_FILE)
+
+    def said(self) -> Layered:
+        """What file and environment say, unchecked; raises ConfigError."""
+        return gather(self._file, environ=os.environ)
+
     def load(self, **flags: object) -> Config:
         """The configuration under these flags (dots in names written as two underscores)."""
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
@@ -102,4 +115,6 @@ class ConfigFile:
 @click.pass_context
 def main(context: click.Context, file: Path | None) -> None:
     """Makes AI-image providers' dying result links permanent, and finds the pictures again."""
+    # On stderr, for a command's stdout is what it was asked for.
+    log.configure(context.invoked_subcommand or "holdfast", log.Style(level="warning"))
     context.obj = ConfigFile(file)

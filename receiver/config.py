@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from archiver.errors import ConfigError
-from receiver.settings import Api, Config, Manifests
+from archiver.standard_webhooks import key_of
+from receiver.layers import DEFAULT_FILE, ENV_PREFIX, gather
+from receiver.sections import Section
+from receiver.settings import Config, Notify
 
-ENV_PREFIX = "HOLDFAST_"
-DEFAULT_FILE = Path("holdfast.toml")
+T = TypeVar("T", bound=Section)
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
@@ -29,18 +30,10 @@ def load(
 ) -> Config:
     """Reads and checks the configuration; raises ConfigError with the place of the mistake.
 
-    Without `file`, `holdfast.toml` in the working directory is read if it is there. `flags` maps
-    dotted names to values and wins over everything.
+    Of `file` and `flags` see `layers.gather`.
     """
-    tree = _read_toml(file)
-    for name, value in (os.environ if environ is None else environ).items():
-        if name.startswith(ENV_PREFIX) and name != f"{ENV_PREFIX}CONFIG":
-            path = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _set(tree, path, _from_env(value))
-    for dotted, value in flags.items():
-        if value is not None:
-            _set(tree, dotted.split("."), value)
-    return from_tree(tree, where=str(file or DEFAULT_FILE))
+    said = gather(file, environ=os.environ if environ is None else environ, flags=flags)
+    return from_tree(said.tree, where=str(file or DEFAULT_FILE))
 
 
 def from_tree(tree: Mapping[str, Any], *, where: str = "given") -> Config:
@@ -75,73 +68,34 @@ def _complaint(said: str) -> str:
     return f"{setting}: {what[:1].lower()}{what[1:]}" if setting else what
 
 
-def _read_toml(file: Path | None) -> dict[str, Any]:
-    path = file or DEFAULT_FILE
-    if file is None and not path.exists():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not TOML: {error}") from error
-
-
-def _from_env(value: str) -> Any:
-    """A list or table is written as TOML; anything else is taken as it is."""
-    if value[:1] in ("[", "{"):
-        try:
-            return tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            return value
-    return value
-
-
-def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        tree = tree.setdefault(name, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{'.'.join(path)}: {name} is not a table")
-    tree[path[-1]] = value
-
-
-def _with_secret_files(config: Config) -> Config:
-    """Every `…_file` read into the setting that it stands for."""
-    providers = config.providers
-    for name, table in providers.all.items():
-        read = msgspec.structs.replace(table, **_secrets(table, f"providers.{name}"))
-        providers = msgspec.structs.replace(providers, **{name: read})
-    return msgspec.structs.replace(
-        config, providers=providers, manifests=_with_signing_key(config.manifests)
-    )
-
-
-def _with_signing_key(manifests: Manifests) -> Manifests:
-    file = manifests.signing_key_file
-    if not file:
-        return manifests
-    key = _secret(file, "manifests.signing_key_file")
-    return msgspec.structs.replace(manifests, signing_key=key, signing_key_file="")
-
-
-def _secrets(table: Api, where: str) -> dict[str, dict[str, str]]:
-    read: dict[str, dict[str, str]] = {}
-    for setting in table.__struct_fields__:
-        if setting.endswith("_file"):
-            plain = setting.removesuffix("_file")
-            files: Mapping[str, str] = getattr(table, setting)
-            found = {
-                label: _secret(file, f"{where}.{setting}.{label}") for label, file in files.items()
-            }
-            read |= {plain: {**getattr(table, plain), **found}, setting: {}}
-    return read
+def _with_secret_files(table: T, where: str = "") -> T:
+    """Every `…_file` read into the secret that it stands for, in this table and those within."""
+    changed: dict[str, Any] = {}
+    for name in table.__struct_fields__:
+        value, place = getattr(table, name), f"{where}{name}"
+        if isinstance(value, Section):
+            changed[name] = _with_secret_files(value, f"{place}.")
+    for name in table.secret_names():
+        plain, files = getattr(table, name), getattr(table, f"{name}_file")
+        place = f"{where}{name}_file"
+        if isinstance(files, Mapping):
+            read = {label: _secret(file, f"{place}.{label}") for label, file in files.items()}
+            changed |= {name: {**plain, **read}, f"{name}_file": {}}
+        elif files:
+            changed |= {name: _secret(files, place), f"{name}_file": ""}
+    return msgspec.structs.replace(table, **changed)
 
 
 def _secret(file: str, setting: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{setting}: {file} cannot be read") from error
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{setting}: {file} cannot be read: it is no text") from None
+    if not secret:
+        raise ConfigError(f"{setting}: {file} is empty")
+    return secret
 
 
 def _with_absolute_paths(config: Config) -> Config:
@@ -167,11 +121,37 @@ def _check(config: Config) -> None:
     host_and_port(config.listen.private, "listen.private")
     host_and_port(config.listen.gateway, "listen.gateway")
     _ = config.listen.proxies, config.egress.networks, config.gateway.networks
+    _check_notify(config.notify)
     for name, table in config.providers.all.items():
         if not _is_origin(table.base_url):
             raise ConfigError(
                 f"providers.{name}.base_url = {table.base_url!r} is not https://host without a path"
             )
+
+
+def _check_notify(notify: Notify) -> None:
+    _ = notify.networks
+    for label, secret in notify.secrets.items():
+        try:
+            key_of(secret)
+        except ValueError as error:
+            raise ConfigError(
+                f"notify.secrets.{label} is no secret of Standard Webhooks: {error}; this makes "
+                'one: echo "whsec_$(head -c 32 /dev/urandom | base64)"'
+            ) from None
+    if not notify.url:
+        return
+    try:
+        parts = urlsplit(notify.url)
+        usable = parts.scheme in ("https", "http") and parts.hostname and not parts.username
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError("notify.url is not https://host/path")
+    if parts.scheme == "http" and not notify.allow_http:
+        raise ConfigError("notify.url is not https; notify.allow_http = true would permit it")
+    if not notify.secrets:
+        raise ConfigError("notify.url needs notify.secrets, by which the receiver knows us")
 
 
 def _is_origin(url: str) -> bool:

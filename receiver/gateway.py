@@ -28,10 +28,10 @@ from receiver.healing import Healing
 from receiver.news import News
 from receiver.overheard import overheard
 from receiver.peers import Network, caller
+from receiver.provider_tables import Api
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Concern
 from receiver.reading import bid_go_on, gather
-from receiver.settings import Api
 from receiver.upstream import Upstream, UpstreamError, end_to_end
 
 RETRY_AFTER_SECONDS = 5

@@ -21,8 +21,8 @@ from archiver.metrics import EXCHANGES
 from archiver.models import FailureClass, Generation, GenerationState, Observation, Origin
 from receiver.exchange import Exchange, Request
 from receiver.pictures import PictureLinks, servable
+from receiver.provider_tables import Api
 from receiver.providers import dashscope_heal, doitong_heal, modelslab_heal
-from receiver.settings import Api
 
 _GONE = (404, 410)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from archiver.errors import ConfigError
-from receiver.measures import Count, Days, Hours, Network, Rate, Seconds, Sha256, Size, networks
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration; an unknown name in it is a mistake, never ignored."""
+from archiver.log import Style
+from receiver.measures import Count, Days, Hours, Network, Seconds, Sha256, Size, networks
+from receiver.provider_tables import Providers
+from receiver.sections import Section
 
 
 class Listen(Section, frozen=True):
@@ -64,139 +60,6 @@ class Bucket(Section, frozen=True):
     url: str = "file:holdfast-data/bucket"
     endpoint: str | None = None
     region: str | None = None
-
-
-class Limits(Section, frozen=True):
-    """What an account may submit, by its plan; 0 is no limit, and a price that is not known.
-
-    `per_minute` counts requests, `parallel` generations under way, `per_day` those of 24 hours.
-    `holdfast submit` warns beyond `warn_credits`, expected or spent; `holdfast status` warns when
-    the last known balance has sunk to `low_credits`.
-    """
-
-    per_minute: Size = 0
-    parallel: Size = 0
-    per_day: Size = 0
-    warn_credits: Size = 0
-    low_credits: Size = 0
-    credits_per_picture: Size = 0
-
-
-class DoitongLimits(Limits, frozen=True):
-    """Of the free plan, and the price of up to 1024x1024 pixels ("Rate limits", "Pricing")."""
-
-    per_minute: Size = 10
-    parallel: Size = 1
-    per_day: Size = 100
-    credits_per_picture: Size = 20
-
-
-class ModelsLabLimits(Limits, frozen=True):
-    """The vendor's page `rate-limits`: five requests in the queue of the smallest plan."""
-
-    parallel: Size = 5
-
-
-class DashScopeLimits(Limits, frozen=True):
-    """The vendor's pages on limits: two submissions a second, and two tasks under way."""
-
-    per_minute: Size = 120
-    parallel: Size = 2
-
-
-class Api(Section, frozen=True):
-    """What every provider's table may say.
-
-    `keys` are API keys by label, with which holdfast asks about generations of these accounts;
-    `secrets` are of webhooks, by label, any of which verifies, so that they can rotate; the
-    `…_file` of either names files by label instead, each holding one. `gateway`: clients may reach
-    the provider through us. `heal`: the gateway answers for what the provider has "lost" (or even
-    "failed") and we hold. `asks_per_second` bounds the questions to one account.
-    """
-
-    base_url: str = ""
-    download_hosts: tuple[str, ...] = ()
-    gateway: bool = False
-    heal: Literal["off", "lost", "failed"] = "off"
-    keys: dict[str, str] = {}
-    keys_file: dict[str, str] = {}
-    secrets: dict[str, str] = {}
-    secrets_file: dict[str, str] = {}
-    asks_per_second: Rate = 5.0
-    limits: Limits = Limits()
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
-        return f"{type(self).__name__}({shown})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What may be shown: of secrets their labels. msgspec's own would hide nothing."""
-        shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        return [(name, sorted(it) if isinstance(it, Mapping) else it) for name, it in shown]
-
-
-class Doitong(Api, frozen=True):
-    """Doitong. `status_query` is the GraphQL document to ask with; without one nobody asks.
-
-    No document describes such a query; one that the provider does not know is not asked again.
-    """
-
-    base_url: str = "https://api.doitong.com"
-    download_hosts: tuple[str, ...] = ("cdn.doitong.com",)
-    status_query: str = ""
-    limits: DoitongLimits = DoitongLimits()
-
-
-class ModelsLab(Api, frozen=True):
-    """ModelsLab. Its webhooks are unsigned: the secrets make the unguessable end of their path."""
-
-    base_url: str = "https://modelslab.com"
-    download_hosts: tuple[str, ...] = ("modelslab.com", "stablediffusionapi.com")
-    limits: ModelsLabLimits = ModelsLabLimits()
-
-
-class DashScope(Api, frozen=True):
-    """DashScope. `events`: EventBridge posts to `public_url` what has finished.
-
-    The secrets are the tokens of its rules, of which an event must show one.
-    """
-
-    base_url: str = "https://dashscope.aliyuncs.com"
-    # Of the vendor's list, any sub-domain of the object store: their accounts' buckets vary.
-    download_hosts: tuple[str, ...] = ("aliyuncs.com",)
-    # manage-asynchronous-tasks: 20 questions a second, over all the keys of an account.
-    asks_per_second: Rate = 15.0
-    limits: DashScopeLimits = DashScopeLimits()
-    events: bool = False
-    # Each whole: anyone may own a bucket whose name only ends like this.
-    certificate_hosts: tuple[str, ...] = (
-        "cn-beijing-eventbridge.oss-accelerate.aliyuncs.com",
-        "ap-southeast-1-eventbridge.oss-accelerate.aliyuncs.com",
-        "us-east-1-eventbridge.oss-accelerate.aliyuncs.com",
-    )
-
-
-class Providers(Section, frozen=True):
-    """The providers that are heard from; a missing table means: not from this one."""
-
-    doitong: Doitong | None = None
-    modelslab: ModelsLab | None = None
-    dashscope: DashScope | None = None
-
-    def of(self, name: str) -> Api | None:
-        """The table of that provider, if there is one."""
-        return getattr(self, name) if name in self.__struct_fields__ else None
-
-    @property
-    def all(self) -> dict[str, Api]:
-        """Every table that there is, by the provider's name."""
-        named = ((name, self.of(name)) for name in self.__struct_fields__)
-        return {name: api for name, api in named if api is not None}
-
-    @property
-    def behind_gateway(self) -> dict[str, Api]:
-        """Those that clients may reach through us."""
-        return {name: api for name, api in self.all.items() if api.gateway}
 
 
 class Gateway(Section, frozen=True):
@@ -253,13 +116,6 @@ class Manifests(Section, frozen=True):
     signing_key_file: str = ""
     trusted_keys: dict[str, str] = {}
 
-    def __repr__(self) -> str:
-        return f"Manifests(trusted_keys={sorted(self.trusted_keys)})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What may be shown."""
-        return [("trusted_keys", sorted(self.trusted_keys))]
-
 
 class Keep(Section, frozen=True):
     """For how many days the bodies are kept of what was heard, and of what was refused."""
@@ -272,6 +128,31 @@ class Backup(Section, frozen=True):
 
     every_hours: Hours = 24.0
     keep: Count = 7
+
+
+class Notify(Section, frozen=True):
+    """Whom to tell what becomes of each generation: POST to `url`, as standardwebhooks.com says.
+
+    `secrets` are `whsec_…` by label; each signs, so that they can rotate. Links in a message begin
+    with `gallery_url`. `allow_http` and `allow_cidrs` are for a receiver on a network of one's own.
+    """
+
+    url: str = ""
+    secrets: dict[str, str] = {}
+    secrets_file: dict[str, str] = {}
+    events: tuple[Literal["safe", "held", "lost"], ...] = ("safe", "held", "lost")
+    gallery_url: str = ""
+    allow_http: bool = False
+    allow_cidrs: tuple[str, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """`allow_cidrs`, parsed; raises ConfigError."""
+        return networks(self.allow_cidrs, "notify.allow_cidrs")
+
+
+class Log(Section, Style, frozen=True):
+    """How it is logged: `auto` is words at a terminal, and JSON anywhere else."""
 
 
 class Token(Section, frozen=True):
@@ -297,8 +178,10 @@ class Config(Section, frozen=True):
     archive: Archive = Archive()
     manifests: Manifests = Manifests()
     backup: Backup = Backup()
+    notify: Notify = Notify()
     inbox: Keep = Keep()
     quarantine: Keep = Keep()
+    log: Log = Log()
     tokens: dict[str, Token] = {}
     render: dict[str, Any] = {}
 

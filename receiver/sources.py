@@ -11,7 +11,8 @@ from archiver.errors import ConfigError
 from receiver.certificates import Certificates
 from receiver.eventbridge import Claim, Terms, judge, read_claim
 from receiver.path_tokens import PathTokens
-from receiver.settings import Api, Config, DashScope
+from receiver.provider_tables import Api, DashScope
+from receiver.settings import Config
 from receiver.signatures import DOITONG_HEADER, Headers, Verdict, Verifier
 from receiver.webhook import Source
 

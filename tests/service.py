@@ -49,6 +49,20 @@ class Service:
         assert isinstance(found, dict), f"no line says {event!r}:\n{self.log}"
         return found
 
+    def count(self, event: str) -> int:
+        """How many log lines of that event there are by now."""
+        return sum(line.get("event") == event for line in self._told())
+
+    def logged_again(self, event: str, before: int) -> dict[str, Any]:
+        """Waits for a log line of that event after `before` others."""
+        with self._news:
+            self._news.wait_for(
+                lambda: self.count(event) > before or self._closed, PATIENCE_SECONDS
+            )
+        found = [line for line in self._told() if line.get("event") == event]
+        assert len(found) > before, f"no other line says {event!r}:\n{self.log}"
+        return found[before]
+
     @property
     def log(self) -> str:
         """Everything that any of its processes has said so far."""

@@ -214,6 +214,43 @@ def test_real_provider_session(tmp_path: Path) -> None:
         service.communicate(timeout=30)
 
 
+def test_a_receiver_is_told(tmp_path: Path) -> None:
+    """The example of "Being told" hears of the generation that was lost, and believes it."""
+    section = README.partition("## Being told")[2].partition("\n## ")[0]
+    settings, program, client = re.findall(r"^```\w*\n(.*?)^```$", section, re.M | re.S)
+    ports = {port: str(free_port()) for port in ("8080", "8081", "9000")}
+
+    def moved(text: str) -> str:
+        text = re.sub(r"127\.0\.0\.1:(\d{4})", lambda m: f"127.0.0.1:{ports[m[1]]}", text)
+        return text.replace("port=9000", f"port={ports['9000']}")
+
+    (tmp_path / "receiver.py").write_text(moved(program))
+    (tmp_path / "holdfast.toml").write_text(
+        f'{moved(settings)}\n[providers.doitong]\nsecrets = {{ a = "a secret" }}\n'
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "HOLDFAST_LISTEN__PUBLIC": f"127.0.0.1:{ports['8080']}",
+        "HOLDFAST_LISTEN__PRIVATE": f"127.0.0.1:{ports['8081']}",
+    }
+    where = {"cwd": tmp_path, "env": environment, "text": True}
+    with (
+        subprocess.Popen(
+            [sys.executable, "receiver.py"], stdout=subprocess.PIPE, **where
+        ) as receiver,
+        subprocess.Popen(["holdfast", "serve"], stderr=subprocess.PIPE, **where) as service,
+    ):
+        try:
+            _until_ready(service)
+            _run_until_good(moved(client), tmp_path, environment)
+            told = (line for line in receiver.stdout if line.startswith("msg_"))
+            assert re.fullmatch(r"msg_[0-9a-f]{32} generation.lost gone\n", next(told))
+        finally:
+            service.terminate()
+            receiver.terminate()
+
+
 def _statements(text: str) -> list[str]:
     return text.replace("\\\n", " ").strip().splitlines()
 

@@ -24,6 +24,7 @@ from uuid import uuid4
 from archiver.blobs import BlobHead, PresignedPut, Put, is_key, require_key
 from archiver.body import Body
 from archiver.errors import BucketError
+from archiver.handles import close, opened
 
 _PIECE_BYTES = 2**20
 _KEYS_PER_STEP = 256
@@ -63,7 +64,7 @@ class FolderBlobs:
         if not replace and await self._run((self._root / key).exists):
             return Put.EXISTED
         description = json.dumps({"media_type": media_type, "metadata": dict(metadata)})
-        file = await self._run(self._open_unfinished)
+        file = await self._opened(self._open_unfinished, _discard)
         try:
             await self._fill(file, body if isinstance(body, Body) else Body.of(body))
             return await self._run(self._publish, file, key, description, replace)
@@ -76,7 +77,7 @@ class FolderBlobs:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See BlobStore."""
         require_key(key)
-        file = await self._run((self._root / key).open, "rb")
+        file = await self._opened(lambda: (self._root / key).open("rb"), close)
         try:
             await self._run(file.seek, begin)
             yield self._pieces(file, sys.maxsize if end is None else end - begin)
@@ -144,6 +145,14 @@ class FolderBlobs:
         """Do blocking work in a thread; whatever the disk says becomes a BucketError."""
         try:
             return await asyncio.to_thread(work, *args, **kwargs)
+        except OSError as error:
+            raise BucketError(complaint(self._root, error)) from error
+
+    async def _opened(
+        self, opening: Callable[[], BinaryIO], undo: Callable[[BinaryIO], None]
+    ) -> BinaryIO:
+        try:
+            return await opened(opening, undo=undo)
         except OSError as error:
             raise BucketError(complaint(self._root, error)) from error
 

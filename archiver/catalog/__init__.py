@@ -16,14 +16,17 @@ from typing import Any, TypeVar
 from weakref import finalize
 
 from archiver.catalog.cards import Cards
+from archiver.catalog.counts import Counts
 from archiver.catalog.credits import Credits
 from archiver.catalog.deliveries import Deliveries
 from archiver.catalog.fixity import FixityTables
 from archiver.catalog.forgetting import Forgetting
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
+from archiver.catalog.notices import Notices
 from archiver.catalog.orders import Orders
 from archiver.catalog.outcomes import Outcomes
+from archiver.catalog.overview import Overview
 from archiver.catalog.previews import Previews
 from archiver.catalog.renders import Renders
 from archiver.catalog.segmenting import Segmenting
@@ -47,6 +50,7 @@ class Tables:
         self.connection = connection
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
+        self.notices = Notices(connection)
         self.orders = Orders(connection)
         self.renders = Renders(connection)
         self.deliveries = Deliveries(connection)
@@ -62,6 +66,8 @@ class Tables:
         self.forgetting = Forgetting(connection)
         self.segmenting = Segmenting(connection)
         self.prunings = Prunings(connection)
+        self.counts = Counts(connection)
+        self.overview = Overview(connection)
 
 
 class Catalog:

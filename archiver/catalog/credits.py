@@ -5,10 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from archiver.catalog.overview import PROVIDERS, STATES
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
 _DAY_MILLIS = timedelta(days=1) // timedelta(milliseconds=1)
+
+# Both by the index that knows no more of a generation than this: of each state the times since.
+_KNOWN = f"""
+SELECT balances.*, count(key), total(cost) FROM balances CROSS JOIN {STATES}
+LEFT JOIN generations INDEXED BY generations_by_state
+ON generations.provider = balances.provider AND state = column1
+    AND first_heard_at > heard_at AND ifnull(generations.account, '') = balances.account
+GROUP BY balances.provider, balances.account
+"""
+_SPENT = f"""
+{PROVIDERS}
+SELECT provider, first_heard_at / {_DAY_MILLIS}, sum(cost)
+FROM providers CROSS JOIN {STATES}
+CROSS JOIN generations INDEXED BY generations_by_state USING (provider)
+WHERE state = column1 AND first_heard_at >= ? AND cost IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,17 +79,7 @@ class Credits:
 
     def known(self) -> list[Credit]:
         """How every account stands that a balance is known of."""
-        # Left to right: one walk over the generations, however many accounts there are, and in
-        # the order of the file.
-        rows = self._connection.execute(
-            "SELECT balances.*, ifnull(begun, 0), ifnull(spent, 0.0) FROM balances LEFT JOIN ("
-            " SELECT known.provider, known.account, count(*) AS begun, total(cost) AS spent"
-            " FROM generations NOT INDEXED CROSS JOIN balances AS known"
-            " ON known.heard_at < generations.first_heard_at"
-            " AND known.provider = generations.provider"
-            " AND known.account = ifnull(generations.account, '') GROUP BY 1, 2"
-            ") USING (provider, account) ORDER BY provider, account"
-        )
+        rows = self._connection.execute(_KNOWN)
         return [
             Credit(
                 balance=AccountBalance(
@@ -93,12 +100,7 @@ class Credits:
 
         Only those count of which the provider has said it.
         """
-        rows = self._connection.execute(
-            f"SELECT provider, first_heard_at / {_DAY_MILLIS}, sum(cost)"
-            " FROM generations NOT INDEXED"  # in the order of the file
-            " WHERE first_heard_at >= ? AND cost IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
-            (to_millis(since),),
-        )
+        rows = self._connection.execute(_SPENT, (to_millis(since),))
         return {
             (provider, from_millis(day * _DAY_MILLIS).date()): spent
             for provider, day, spent in rows

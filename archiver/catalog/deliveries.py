@@ -11,6 +11,9 @@ from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
+# Under whose name the heartbeats say when the archive was last backed up.
+BACKUP = "backup"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeardOf:

@@ -18,7 +18,8 @@ from archiver.work import SLOT_KINDS
 
 _OF_SLOTS = ",".join(f"'{kind}'" for kind in sorted(SLOT_KINDS))
 _OF_SLOT = f"kind IN ({_OF_SLOTS}) AND subject = ?"
-_OF_GENERATION = f"kind NOT IN ({_OF_SLOTS}) AND subject = ?"
+_OF_GENERATION = f"kind NOT IN ({_OF_SLOTS}, 'notify') AND subject = ?"
+_OF_NOTICES = "kind = 'notify' AND subject IN (SELECT number FROM notices WHERE generation = ?)"
 
 
 class Forgetting:
@@ -51,6 +52,8 @@ class Forgetting:
                 self._connection.execute(f"DELETE FROM {table} WHERE number = ?", (slot.number,))
         for sql in (
             f"DELETE FROM jobs WHERE {_OF_GENERATION}",
+            f"DELETE FROM jobs WHERE {_OF_NOTICES}",
+            "DELETE FROM notices WHERE generation = ?",
             "DELETE FROM observations WHERE generation = ?",
             "DELETE FROM slots WHERE generation = ?",
             "DELETE FROM generations WHERE key = ?",
@@ -147,4 +150,5 @@ def _jobs(generation: Generation) -> Sequence[tuple[str, int]]:
     """A condition on `jobs` with its value, for each subject of a generation's jobs."""
     assert generation.key is not None
     numbers = [slot.number for slot in generation.slots if slot.number is not None]
-    return [*((_OF_SLOT, number) for number in numbers), (_OF_GENERATION, generation.key)]
+    of_all = ((_OF_GENERATION, generation.key), (_OF_NOTICES, generation.key))
+    return [*((_OF_SLOT, number) for number in numbers), *of_all]

@@ -17,7 +17,7 @@ from archiver.catalog.rows import (
     failure_to_row,
     in_portions,
 )
-from archiver.models import Generation, GenerationParams, GenerationState
+from archiver.models import Generation, GenerationParams, GenerationState, SlotState
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
@@ -134,7 +134,18 @@ class Generations:
 
     def count_slots_by_state(self) -> dict[str, int]:
         """How many slots stand in each state."""
-        return dict(self._connection.execute("SELECT state, count(*) FROM slots GROUP BY 1"))
+        # Nearly all are archived, and to count all is quick where to count some of them is not.
+        (archived,) = self._connection.execute("SELECT count(*) FROM slots").fetchone()
+        counts = {}
+        for state in SlotState:
+            if state is not SlotState.ARCHIVED:
+                (count,) = self._connection.execute(
+                    "SELECT count(*) FROM slots WHERE state = ?", (state.value,)
+                ).fetchone()
+                counts[state.value] = count
+                archived -= count
+        counts[SlotState.ARCHIVED.value] = archived
+        return {state: count for state, count in counts.items() if count}
 
     def count_reasons(self, state: str) -> dict[str, int]:
         """Why the slots of that state stand so, in the law's own words."""

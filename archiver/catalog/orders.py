@@ -27,9 +27,10 @@ _COLUMNS = (
     " generations.id"
 )
 _FROM = (
-    f" FROM jobs LEFT JOIN slots ON kind IN ({_OF_SLOTS}) AND number = subject"
-    f" LEFT JOIN generations ON key = CASE WHEN kind IN ({_OF_SLOTS}) THEN generation"
-    " ELSE subject END"
+    f" FROM jobs LEFT JOIN slots ON kind IN ({_OF_SLOTS}) AND slots.number = subject"
+    " LEFT JOIN notices ON kind = 'notify' AND notices.number = subject"
+    f" LEFT JOIN generations ON key = CASE WHEN kind IN ({_OF_SLOTS}) THEN slots.generation"
+    " WHEN kind = 'notify' THEN notices.generation ELSE subject END"
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
+from archiver.catalog.schema_notices import notices
+from archiver.catalog.schema_overview import overview
 from archiver.catalog.schema_recovery import recovery
 
 _PREVIEWS = """
@@ -70,8 +72,22 @@ def _fixity(db: Database) -> None:
         db.execute(statement)
 
 
+# So that what is held or given up is found among millions of jobs that are done.
+_AMISS = """
+CREATE INDEX jobs_amiss ON jobs (kind, state, deadline_at)
+WHERE state = 'held' OR state = 'discarded'
+"""
+
+
+def _amiss(db: Database) -> None:
+    db.execute(_AMISS)
+
+
 LATER_STEPS = (
     ("008_previews", _previews),
     ("009_recovery", recovery),
     ("010_fixity", _fixity),
+    ("011_notices", notices),
+    ("012_amiss", _amiss),
+    ("013_overview", overview),
 )

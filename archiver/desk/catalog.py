@@ -12,6 +12,7 @@ from pathlib import Path
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.desk import Commission, Verdict, leases
 from archiver.errors import FetchError, NotOfferedError
+from archiver.handles import opened
 from archiver.log import logger
 from archiver.metrics import JOBS_SETTLED
 from archiver.models import Asset, Fault, Origin, Rendering
@@ -162,7 +163,7 @@ def _tell(commission: Commission, settled: Settled) -> None:
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
+    file = await opened(lambda: path.open("rb"))
     try:
         while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
             yield piece

@@ -1,7 +1,7 @@
 """The guarded HTTP client: one GET, redirects by hand, bytes no faster than they are taken."""
 
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +13,7 @@ from yarl import URL
 
 from archiver.clock import monotonic, now
 from archiver.egress.answers import REDIRECTS, refusal
-from archiver.egress.policy import EgressPolicy, is_permitted_address, permitted_url
+from archiver.egress.policy import ANY_HOST, EgressPolicy, is_permitted_address, permitted_url
 from archiver.errors import FetchError
 from archiver.models import Fault
 
@@ -83,16 +83,32 @@ class Egress:
             f"{target.raw_host} redirects more than {self._policy.max_redirects} times",
         )
 
-    async def _ask(self, target: URL, give_up_at: float) -> aiohttp.ClientResponse:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send `body` to an address that the operator has written; any 2xx is a good answer.
+
+        No redirect is followed, and nothing but the head of the answer is read. Raises FetchError.
+        """
+        give_up_at = monotonic() + self._policy.total_seconds
+        target = permitted_url(url, ANY_HOST, self._policy)
+        response = await self._ask(target, give_up_at, method="POST", data=body, headers=headers)
+        response.close()
+        if not 200 <= response.status < 300:
+            raise refusal(response.status, response.headers, str(target.raw_host), now())
+
+    async def _ask(
+        self, target: URL, give_up_at: float, *, method: str = "GET", **sent: Any
+    ) -> aiohttp.ClientResponse:
         timeout = aiohttp.ClientTimeout(
             total=max(give_up_at - monotonic(), 0.001),  # 0 would mean for ever
             sock_connect=self._policy.connect_seconds,
             sock_read=self._policy.read_seconds,
         )
         try:
-            return await self._session.get(target, allow_redirects=False, timeout=timeout)
+            return await self._session.request(
+                method, target, allow_redirects=False, timeout=timeout, **sent
+            )
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise _trouble(target.raw_host, error) from None
+            raise _trouble(target.raw_host, error, self._policy) from None
 
     def _open_socket(self, address_info: tuple[Any, ...]) -> socket.socket:
         """The socket for one connection attempt; every attempt passes here, whatever led to it."""
@@ -124,7 +140,7 @@ class Incoming:
             try:
                 chunk = await self._response.content.readany()
             except (aiohttp.ClientError, OSError) as error:
-                raise _trouble(host, error) from None
+                raise _trouble(host, error, policy) from None
             if not chunk:
                 return
             waited_seconds += monotonic() - asked_at
@@ -166,7 +182,7 @@ def _too_large(host: str | None, policy: EgressPolicy) -> FetchError:
     )
 
 
-def _trouble(host: str | None, error: Exception) -> FetchError:
+def _trouble(host: str | None, error: Exception, policy: EgressPolicy) -> FetchError:
     """What an exception means, told without its text, which may hold the URL's query."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
         error.os_error, _AddressRefusedError
@@ -174,7 +190,7 @@ def _trouble(host: str | None, error: Exception) -> FetchError:
         return FetchError(
             Fault.FORBIDDEN,
             f"{host} is at an address that is not public; "
-            "if that is meant, add its network to egress.allow_cidrs",
+            f"if that is meant, add its network to {policy.table}.allow_cidrs",
         )
     if isinstance(error, aiohttp.InvalidURL):
         return FetchError(Fault.FORBIDDEN, f"{host} is no way to write a host")

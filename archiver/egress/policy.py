@@ -63,8 +63,12 @@ ANY_HOST = ("*",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EgressPolicy:
-    """What the operator permits; the defaults suit the public internet."""
+    """What the operator permits; the defaults suit the public internet.
 
+    `table` is the one of the configuration that says so, for the errors to name.
+    """
+
+    table: str = "egress"
     allow_http: bool = False
     allow_ports: frozenset[int] = frozenset({443})
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -95,7 +99,7 @@ def permitted_url(
     if url.scheme not in ("https", "http") or not host:
         raise _forbidden("the link is not an https URL")
     if url.scheme == "http" and not policy.allow_http:
-        raise _forbidden("the link is not https; egress.allow_http = true would permit it")
+        raise _forbidden(f"the link is not https; {policy.table}.allow_http = true would permit it")
     if url.raw_user is not None or url.raw_password is not None:
         raise _forbidden("the link carries a user name or password, and no setting permits that")
     if not _is_allowed_host(host, allowed_hosts):
@@ -104,7 +108,7 @@ def permitted_url(
             "if it is the provider's, add it to providers.<name>.download_hosts"
         )
     if port not in policy.allow_ports:
-        raise _forbidden(f"the link's port {port} is not one of egress.allow_ports")
+        raise _forbidden(f"the link's port {port} is not one of {policy.table}.allow_ports")
     return url
 
 

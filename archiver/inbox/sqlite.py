@@ -19,7 +19,7 @@ import msgspec
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import NewDelivery, Recorded
 from archiver.inbox.batch import COLUMNS, Item, Prove, Prune, write
-from archiver.metrics import INBOX_COMMIT_SECONDS
+from archiver.metrics import INGEST_COMMIT_SECONDS
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import (
@@ -111,7 +111,7 @@ class SqliteInbox:
             free_bytes = shutil.disk_usage(self._path.parent).free
             if free_bytes < self._min_free_bytes:
                 return [_too_full(self._path, free_bytes, self._min_free_bytes)] * len(items)
-        with INBOX_COMMIT_SECONDS.time():
+        with INGEST_COMMIT_SECONDS.time():
             return write(connection, items)
 
 
@@ -179,6 +179,11 @@ class SqliteInboxReader:
             last,
         )
         return bool(found)
+
+    def last_position(self) -> int:
+        """Of the newest delivery; 0 if there is none."""
+        ((position,),) = self._ask("SELECT ifnull(max(position), 0) FROM deliveries")
+        return int(position)
 
     def count_after(self, position: int) -> int:
         """How many deliveries lie beyond a position."""

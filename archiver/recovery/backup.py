@@ -40,9 +40,6 @@ from archiver.recovery.backup_index import (
 from archiver.recovery.copying import copies, damaged, whole_copy
 from archiver.recovery.databases import Broken, CatalogFacts, InboxFacts, catalog_facts, inbox_facts
 
-# Under whose name a catalog says when it was last backed up.
-BACKUP = "backup"
-
 _PIECE_BYTES = 1 << 20
 _GZIP = 31
 # The fastest; the best takes twice the time for a thirtieth fewer bytes.

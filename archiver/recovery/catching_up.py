@@ -86,6 +86,7 @@ class CatchingUp:
 
         found = await read_tombstones(self.blobs, self.trust, complain)
         with self._writing() as tables:
+            tables.notices.want(())  # all that is met here was told in its time
             for tombstone in found:
                 tables.tombstones.put(tombstone)
                 Bulk(self.connection).numbers_begin_beyond(max(tombstone.numbers, default=0))

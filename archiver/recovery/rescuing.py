@@ -15,7 +15,7 @@ from functools import partial
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.unsafe import Pending
 from archiver.ledger import keep
-from archiver.orders import retry
+from archiver.orders import retry, was_needless
 from archiver.recovery.rescue_plan import Step
 from archiver.recovery.rescue_rules import Kind
 
@@ -81,7 +81,9 @@ class Watch:
 
 
 def _retry(numbers: Sequence[int], now: datetime, tables: Tables) -> list[str]:
-    return [retry(tables, number, now=now) for number in numbers]
+    """Why some could not be; what the service beside us was quicker with is as wished."""
+    answers = (retry(tables, number, now=now) for number in numbers)
+    return [why_not for why_not in answers if not was_needless(why_not)]
 
 
 def _plan_anew(keys: Sequence[int], now: datetime, tables: Tables) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import click
-import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from archiver import log
 from fallback_renderer.notes import NoteKind
 from fallback_renderer.provenance import parameters_of
 from fallback_renderer.request import NotRenderable, RenderRequest
@@ -67,9 +64,6 @@ class Bar:
     """
 
     def __init__(self) -> None:
-        log.configure("render")
-        only_trouble = structlog.make_filtering_bound_logger(logging.WARNING)
-        structlog.configure(wrapper_class=only_trouble)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True, markup=False, highlight=False)
         self._shown = sys.stderr.isatty()

@@ -17,7 +17,8 @@ from fallback_renderer.settings import from_settings, require_weights
 
 
 @click.command(
-    epilog="Exit codes: 0 all is drawn (with --plan: can be), 1 something is not; why is said."
+    epilog="\b\nExample: holdfast render --plan doitong/1f2e3d…\n"
+    "Exit codes: 0 all is drawn (with --plan: can be), 1 something is not; why is said."
 )
 @click.argument("target", required=False)
 @click.option("--plan", is_flag=True, help="Only say what would be drawn, and how.")

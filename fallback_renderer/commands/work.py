@@ -20,7 +20,11 @@ from fallback_renderer.settings import Render, from_settings
 MOST_IDLE_SECONDS = 10.0
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Example: holdfast work --server https://archive.example --token-file token
+Exit codes: 0 it was told to end, 1 the server refuses it, or nothing can be drawn here."""
+)
 @click.option(
     "--role", type=click.Choice(["render"]), default="render", show_default=True, help="What to do."
 )
@@ -40,11 +44,12 @@ MOST_IDLE_SECONDS = 10.0
 def command(file: ConfigFile, role: str, server: str, token_file: Path, allow_http: bool) -> None:
     """Draw on this machine what the service at URL has lost, until SIGTERM or Ctrl-C.
 
-    Only [render] of the configuration is read: there need be no archive and no bucket here.
+    Of the configuration only [render] and [log] are read: no archive and no bucket need be here.
     """
-    render = from_settings(configuration(file).render)
+    config = configuration(file)
+    render = from_settings(config.render)
     desk = HttpDesk(server, _token(token_file), allow_http=allow_http)
-    log.configure(role)
+    log.configure(role, config.log)
     asyncio.run(_work(render, desk))
 
 

@@ -19,8 +19,13 @@ from receiver.cli import ConfigFile
 from receiver.command_inbox import command_inbox
 from receiver.commands.archive import open_archive
 from receiver.commands.output import console, echo_json, json_option, table
-from receiver.settings import Api, Config
+from receiver.provider_tables import Api
+from receiver.settings import Config
 from receiver.upstream import Upstream
+
+_EPILOG = """\b
+Example: holdfast adopt --provider dashscope --since 24h --dry-run
+Exit codes: 0 all that is listed is known now, 1 the provider could not be asked to the end."""
 
 
 def span(text: str) -> timedelta:
@@ -47,7 +52,7 @@ class Tally:
     adopted: list[Observation] = field(default_factory=list)
 
 
-@click.command(epilog="Example: holdfast adopt --provider dashscope --since 24h --dry-run")
+@click.command(epilog=_EPILOG)
 @click.option("--provider", type=click.Choice(sorted(LISTS)), required=True)
 @click.option(
     "--since", callback=_span, default="24h", show_default=True, help="How far back: 24h, 90m, 2d."

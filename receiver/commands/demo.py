@@ -17,7 +17,8 @@ from receiver.commands.demo_cases import cases
 from receiver.commands.demo_drawing import DRAWN, NOT_DRAWN, TABLE, can_draw, draw
 from receiver.commands.demo_show import DemoFailedError, Show
 from receiver.config import load
-from receiver.roles.supervisor import Supervisor, take, wanted_roles
+from receiver.roles.premises import take
+from receiver.roles.supervisor import Supervisor, wanted_roles
 from receiver.settings import Config
 from receiver.simulator import Simulator
 
@@ -45,7 +46,11 @@ patience_seconds = 3
 """
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Example: holdfast demo --once
+Exit codes: 0 all ended well, or it was told to end, 1 it did not, or could not begin."""
+)
 @click.option("--once", is_flag=True, help="End after the table; exit 0 only if all ended well.")
 @click.option(
     "--data",

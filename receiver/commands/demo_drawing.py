@@ -58,7 +58,7 @@ async def draw(config: Config, folder: Path, *, logs: TextIO, stop: asyncio.Even
 async def _make(folder: Path, logs: TextIO, stop: asyncio.Event) -> bool:
     """Whether it was made before the demo was told to stop."""
     maker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fallback_renderer.tiny", str(folder)),
+        *(sys.executable, "-P", "-m", "fallback_renderer.tiny", str(folder)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=logs,
         stderr=logs,

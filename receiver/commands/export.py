@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -32,6 +32,7 @@ from receiver.commands.export_file import (
 )
 from receiver.commands.export_folder import write_folder
 from receiver.commands.export_progress import in_words, progress
+from receiver.commands.output import echo_json, json_option
 from receiver.commands.search import asked, parsed
 from receiver.settings import Config
 
@@ -79,15 +80,21 @@ class _Order:
     type=click.Choice([form.value for form in Format]),
     help="Where the name does not say it.  [default of -: ndjson]",
 )
+@json_option
 @click.pass_context
 def command(
-    context: click.Context, words: tuple[str, ...], out: Path | None, form: str | None
+    context: click.Context,
+    words: tuple[str, ...],
+    out: Path | None,
+    form: str | None,
+    as_json: bool,
 ) -> None:
     """Export what a query finds: pictures with their manifests, or only all that is known of them.
 
     The query is that of `holdfast search`; none finds everything.
 
     \b
+    Examples:
     holdfast export 'provider:dashscope archived:2026-11' --out november/
     holdfast export 'state:held,dead' --out lost.csv
     """
@@ -96,12 +103,16 @@ def command(
         return
     if out is None:
         raise click.UsageError("say where to: --out FOLDER, or --out FILE")
+    if as_json and out == _STDOUT:
+        raise click.UsageError("--json tells what came of files; with --out - leave it out")
     file: ConfigFile = context.obj
     order = _Order(words=words, out=out, form=_format_of(out, form))
     tally = Tally()
     _carry_out(file.load(), order, tally)
     where = "" if out == _STDOUT else f", in {out}"
     click.echo(f"{in_words(tally)}{where}", err=True)
+    if as_json:
+        echo_json({"out": str(out), **asdict(tally)})
     raise SystemExit(3 if tally.lost else 0)
 
 

@@ -15,7 +15,8 @@ from archiver.inbox.sqlite import SqliteInbox, inbox_files
 from archiver.prunings import Pruning
 from archiver.retention import Retention
 from receiver.inboxes import Inboxes
-from receiver.roles.supervisor import ROLES, take
+from receiver.roles.premises import take
+from receiver.roles.supervisor import ROLES
 from receiver.settings import Config
 
 # A running role looks for orders far more often.

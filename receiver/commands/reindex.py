@@ -15,12 +15,18 @@ from archiver.catalog.schema import migrate
 from archiver.indexing import fill
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
+from receiver.commands.output import echo_json, json_option
 from receiver.settings import Config
 
+_EPILOG = """\b
+Example: holdfast reindex
+Exit codes: 0 all is indexed anew, 1 there is no archive, or its disk failed."""
 
-@click.command()
+
+@click.command(epilog=_EPILOG)
+@json_option
 @click.pass_obj
-def command(file: ConfigFile) -> None:
+def command(file: ConfigFile, as_json: bool) -> None:
     """Fill the search index anew from the catalog, beside a running service or without one.
 
     Nothing is searched for in vain meanwhile, and it may be stopped and started again.
@@ -31,7 +37,10 @@ def command(file: ConfigFile) -> None:
     with Progress(console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task("indexing", total=total)
         asyncio.run(_reindex(config, lambda count: bar.advance(task, count)))
-    click.echo(f"{total:,} generations are indexed anew")
+    if as_json:
+        echo_json({"generations": total})
+    else:
+        click.echo(f"{total:,} generations are indexed anew")
 
 
 async def _reindex(config: Config, progress: Callable[[int], None]) -> None:

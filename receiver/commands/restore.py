@@ -31,7 +31,8 @@ from receiver.commands.restore_report import (
     tell_json,
     tell_plan,
 )
-from receiver.roles.supervisor import ROLES, take
+from receiver.roles.premises import take
+from receiver.roles.supervisor import ROLES
 from receiver.settings import Config
 from receiver.signing import signer_of, trust_of
 

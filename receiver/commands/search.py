@@ -27,7 +27,11 @@ from receiver.commands.output import (
 
 
 # So that -whale is a word to leave out, and not the -h within it a call for help.
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    epilog="Exit codes: 0 it was searched, whatever was found, 1 there is no archive to search, "
+    "2 the query is wrong, and where is said.",
+)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option("--cursor", help="Go on where an earlier page ended.")
@@ -42,6 +46,7 @@ def command(
     cost bytes seed id job track sha256 created completed archived is neg sort.
 
     \b
+    Examples:
     holdfast search 'cyberpunk 少女 provider:dashscope steps:20..40 -is:drawn'
     holdfast search 'state:held,dead archived:7d'
     holdfast search 'lighthouse sort:bytes'

@@ -26,7 +26,11 @@ class NotSentError(HoldfastError):
     """The webhook could not be delivered at all."""
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Example: holdfast send http://127.0.0.1:8080/webhooks/doitong
+Exit codes: 0 it was answered 2xx, 1 it was not."""
+)
 @click.argument("url")
 @click.option("--id", "generation_id", help="The generation's id.  [default: a new one]")
 @click.option("--link", help="The result URL it names.")
@@ -54,7 +58,7 @@ def command(
     secret_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Send one webhook, signed as Doitong signs, to URL; exit code 0 only for a 2xx answer."""
+    """Send one webhook, signed as Doitong signs, to URL, to see whether it is taken."""
     secret = _secret_in(secret_file) if secret_file else _configured_secret(file.load())
     now = clock.now().astimezone(UTC)
     wire = body.read() if body else _webhook(generation_id or _new_id(), status, link, now)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+from collections.abc import Callable
 
 import click
 
 from archiver import log
 from archiver.errors import ConfigError
 from archiver.process import stop_on_signals
+from receiver.checking import mistakes, require_sources
 from receiver.cli import ConfigFile
 from receiver.roles.activation import Notifier, take_over
+from receiver.roles.reloading import Reloader
 from receiver.roles.supervisor import ROLES, Supervisor
+from receiver.sections import secrets_of
 from receiver.settings import Config
-from receiver.sources import verifiers
-
-NO_PROVIDER = """no provider is configured, so there is nothing to receive. Put into holdfast.toml:
-
-    [providers.doitong]
-    secrets = { "2026-11" = "the webhook secret from Doitong's dashboard" }
-
-or try `holdfast demo`, which brings a provider of its own."""
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Example: holdfast serve --public 0.0.0.0:8080
+Exit codes: 0 it was told to end, and has in order, 1 a role can never start, and why is logged."""
+)
 @click.option(
     "--role",
     "roles",
@@ -45,20 +46,34 @@ def command(
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
 
+    SIGHUP has the configuration and the files of secrets read anew: what is well is handed to the
+    roles, and nobody is refused meanwhile; what is wrong is told in the log and changes nothing.
+
     Listening sockets called public, private or gateway that systemd hands over are served in
     place of those named here.
     """
-    config = file.load(listen__public=public, listen__private=private, listen__gateway=gateway)
-    doors, apis = verifiers(config), config.providers.all.values()
-    if not doors and not any(api.gateway or api.keys for api in apis):
-        raise ConfigError(NO_PROVIDER)
-    log.configure("supervisor")
-    asyncio.run(_serve(config, roles))
+
+    def read() -> Config:
+        return file.load(listen__public=public, listen__private=private, listen__gateway=gateway)
+
+    config = read()
+    require_sources(config)
+    log.configure("supervisor", config.log)
+    log.conceal(secrets_of(config))
+    asyncio.run(_serve(config, roles, lambda: _without_mistakes(read())))
 
 
-async def _serve(config: Config, roles: tuple[str, ...]) -> None:
-    stop = asyncio.Event()
+def _without_mistakes(config: Config) -> Config:
+    """The configuration itself; raises ConfigError if some role would refuse it."""
+    if wrong := mistakes(config):
+        raise ConfigError("; ".join(wrong))
+    return config
+
+
+async def _serve(config: Config, roles: tuple[str, ...], reread: Callable[[], Config]) -> None:
+    stop, reload, serving = asyncio.Event(), asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     supervisor = Supervisor(config, roles)
     manager = Notifier(os.environ)
     supervisor.bind(take_over(os.environ))
@@ -67,5 +82,14 @@ async def _serve(config: Config, roles: tuple[str, ...]) -> None:
     def ready() -> None:
         log.logger().info("ready")
         manager.ready()
+        serving.set()
 
-    await supervisor.run(stop, ready=ready, stopping=manager.stopping)
+    async def reload_when_told() -> None:
+        await serving.wait()
+        await Reloader(supervisor, reread, manager).run(reload)
+
+    reloading = asyncio.create_task(reload_when_told())
+    try:
+        await supervisor.run(stop, ready=ready, stopping=manager.stopping)
+    finally:
+        reloading.cancel()

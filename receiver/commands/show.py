@@ -21,7 +21,11 @@ class NotFoundError(HoldfastError):
     """Nothing in the archive goes by that name."""
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples: holdfast show 42, holdfast show doitong/1f2e3d…, holdfast show sha256:9f86d081
+Exit codes: 0 it is shown, 1 nothing is called that."""
+)
 @click.argument("name", metavar="ID")
 @json_option
 @click.pass_obj

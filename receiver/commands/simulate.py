@@ -13,6 +13,8 @@ from receiver.config import host_and_port
 from receiver.simulator import Simulator, fault_table
 
 _EPILOG = (
+    "\b\nExample: holdfast simulate --secret-file secret\n"
+    "Exit codes: 0 it was told to end, 1 it cannot listen there.\n\n"
     "Faults are asked for by the header X-Simulate: twice,dead_link or by simulate:twice,dead_link "
     "in a prompt.\n\n" + "\n\n".join(f"\b\n{table}" for table in fault_table().split("\n\n"))
 )

@@ -8,7 +8,8 @@ from typing import Any
 
 from archiver.catalog import Tables
 from archiver.catalog.credits import Credit
-from receiver.settings import Limits, Providers
+from receiver.commands.status_line import Line, Urgency, lasting
+from receiver.provider_tables import Limits, Providers
 
 _DAYS = 7
 
@@ -24,16 +25,20 @@ def credit(tables: Tables, providers: Providers, now: datetime) -> dict[str, Any
     return {"spend": spend, "balances": balances}
 
 
-def credit_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The same for people, as (subject, sentence); nothing where nothing is known."""
+def credit_lines(status: Mapping[str, Any]) -> Iterator[Line]:
+    """The same for people; nothing where nothing is known."""
     for provider, days in status["spend"].items():
         spent = ", ".join(f"{_number(spent)} on {day}" for day, spent in days.items())
-        yield "spend", f"{provider}: {spent} (credits)"
+        yield Line(subject="spend", sentence=f"{provider}: {spent} (credits)")
     for one in status["balances"]:
         account = f" of account {one['account']}" if one["account"] else ""
-        ago = f"{one['heard_seconds_ago']:.0f} s ago"
+        ago = f"{lasting(one['heard_seconds_ago'])} ago"
         warning = f"; {one['warning']}" if one["warning"] else ""
-        yield "credit", f"{one['provider']}{account}: {_number(one['credits'])} {ago}{warning}"
+        yield Line(
+            subject="credit",
+            sentence=f"{one['provider']}{account}: {_number(one['credits'])} {ago}{warning}",
+            urgency=Urgency.AMISS if warning else Urgency.CALM,
+        )
 
 
 def _balance(known: Credit, providers: Providers, now: datetime) -> dict[str, Any]:

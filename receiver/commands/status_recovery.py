@@ -7,34 +7,57 @@ from datetime import datetime
 from typing import Any
 
 from archiver.catalog import Tables
+from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.fixity import AuditRow
 from archiver.moments import to_text
-from archiver.recovery.backup import BACKUP
+from receiver.commands.status_line import Line, Urgency, lasting
+from receiver.settings import Backup
+
+# One that is missed is tried again every ten minutes.
+_LATE = 1.5
 
 
-def recovery(tables: Tables, now: datetime) -> dict[str, Any]:
+def recovery(tables: Tables, settings: Backup, now: datetime) -> dict[str, Any]:
     """Objects that are amiss by outcome, the last audit, and how old the last backup is."""
     last, beat_at = tables.fixity.last(), tables.deliveries.last_beat_at(BACKUP)
     seconds_ago = round((now - beat_at).total_seconds(), 1) if beat_at else None
     return {
         "audit": {"amiss": dict(tables.fixity.count_amiss()), "last": last and _audit(last)},
         "backup_seconds_ago": seconds_ago,
+        "backup_is_late": is_late(seconds_ago, settings),
     }
 
 
-def recovery_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The same for people: what it is about, and a sentence."""
+def is_late(seconds_ago: float | None, settings: Backup) -> bool:
+    """Whether a backup that is as old should have been followed by another, and was not."""
+    if seconds_ago is None or not settings.every_hours:
+        return False
+    return seconds_ago > _LATE * settings.every_hours * 3600
+
+
+def recovery_lines(status: Mapping[str, Any]) -> Iterator[Line]:
+    """The same for people."""
     amiss, last = status["audit"]["amiss"], status["audit"]["last"]
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(amiss.items()))
     if last is None:
-        yield "audit", "never; holdfast audit looks whether the bucket is whole"
+        never = "never; holdfast audit looks whether the bucket is whole"
+        yield Line(subject="audit", sentence=never)
     else:
         ended = f"ended {last['ended_at']}" if last["ended_at"] else "has not ended"
         found = f"; {counts}: holdfast search is:damaged" if counts else ""
-        yield "audit", f"{last['checked']:,} objects by {last['how']}, {ended}{found}"
+        yield Line(
+            subject="audit",
+            sentence=f"{last['checked']:,} objects by {last['how']}, {ended}{found}",
+            urgency=Urgency.AMISS if counts else Urgency.CALM,
+        )
     seconds_ago = status["backup_seconds_ago"]
-    hours = "never" if seconds_ago is None else f"{seconds_ago / 3600:.1f} h ago"
-    yield "backup", hours
+    late = status["backup_is_late"]
+    ago = "never" if seconds_ago is None else f"{lasting(seconds_ago)} ago"
+    yield Line(
+        subject="backup",
+        sentence=f"{ago}; the log says why there is none since" if late else ago,
+        urgency=Urgency.AMISS if late else Urgency.CALM,
+    )
 
 
 def _audit(row: AuditRow) -> dict[str, Any]:

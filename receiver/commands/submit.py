@@ -34,6 +34,7 @@ from receiver.submission.run import Order, carry_out, in_doubt, journal_of, mend
 _MANY = 20
 
 _EPILOG = (
+    "\b\nExample: holdfast submit 'a lighthouse in a storm' --provider doitong\n\n"
     "Exit codes: 0 all archived (with --no-wait: submitted), 1 an error or a pause, 3 some held or "
     "dead. Whatever ends it, the same command goes on where it was: FILE.journal says what was "
     "sent, and nothing is sent twice."

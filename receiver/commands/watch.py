@@ -22,7 +22,11 @@ class NoSuchRequestError(HoldfastError):
     """The file given as the request is none that the provider could have understood."""
 
 
-@click.command(epilog="Example: holdfast watch dashscope 1f2e3d… --request submitted.json")
+@click.command(
+    epilog="""\b
+Example: holdfast watch dashscope 1f2e3d… --request submitted.json
+Exit codes: 0 it is remembered, 1 it could not be written down, or the request is none."""
+)
 @click.argument("provider", type=click.Choice(sorted(PROVIDERS)))
 @click.argument("generation_id", metavar="ID")
 @click.option(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from archiver.models import Generation, Heard, Observation
 from receiver.exchange import Request
-from receiver.settings import Api
+from receiver.provider_tables import Api
 
 
 class Concern(StrEnum):

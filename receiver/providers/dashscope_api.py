@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from archiver.models import Generation
 from receiver.exchange import Request
+from receiver.provider_tables import Api
 from receiver.providers import requests
 from receiver.providers.base import Concern
-from receiver.settings import Api
 
 _SUBMIT = re.compile(r"(?:^|/)services/aigc/(?!text-generation)([^/]+)")
 _TASKS = re.compile(r"(?:^|/)tasks(?:/([^/]+)(/cancel)?)?/?$")

@@ -11,13 +11,13 @@ from typing import Any
 
 from archiver.models import Generation
 from receiver.exchange import Request
+from receiver.provider_tables import Api
+from receiver.provider_tables import Doitong as Settings
 from receiver.providers import requests
 from receiver.providers.base import Concern
 from receiver.providers.doitong_graphql import Operation, read_batch, read_operation
 from receiver.providers.raw_json import RawObject, raw, read_raw, with_text, write
 from receiver.providers.values import as_document, as_list, as_mapping
-from receiver.settings import Api
-from receiver.settings import Doitong as Settings
 
 # "Unknown type" and the like have the code, too; without one the words are those of graphql-js.
 _SENSELESS = re.compile(r"cannot query field|unknown argument|GRAPHQL_VALIDATION_FAILED", re.I)

@@ -14,12 +14,12 @@ from urllib.parse import quote_plus, unquote, unquote_to_bytes
 from archiver.errors import UnreadableError
 from archiver.models import Generation
 from receiver.exchange import Request
+from receiver.provider_tables import Api
 from receiver.providers import requests
 from receiver.providers.base import Concern
 from receiver.providers.modelslab_requests import read_request
 from receiver.providers.raw_json import read_raw, with_text, write
 from receiver.providers.values import as_id, as_text
-from receiver.settings import Api
 
 # Products whose results are neither pictures nor videos.
 _OTHER_MEDIA = re.compile(r"voice|audio|llm|3d|gpt4?|.*chat")

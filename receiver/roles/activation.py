@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 
+from archiver.clock import monotonic
 from archiver.errors import ConfigError
 
 LISTENERS = ("public", "private", "gateway")
@@ -74,6 +75,10 @@ class Notifier:
     def ready(self) -> None:
         """All roles serve."""
         self._tell(b"READY=1")
+
+    def reloading(self) -> None:
+        """The configuration is being read anew; `ready` says when that is over."""
+        self._tell(b"RELOADING=1\nMONOTONIC_USEC=%d" % (monotonic() * 1_000_000))
 
     def stopping(self) -> None:
         """The roles have been told to end."""

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from random import SystemRandom
 
 from archiver import clock
@@ -28,6 +29,7 @@ from archiver.indexing import fill
 from archiver.ledger import keep
 from archiver.lifecycle import release_links
 from archiver.log import logger
+from archiver.metrics import LINKS_EXPIRED
 from archiver.process import worker_name
 from archiver.seal import Seal
 from archiver.sqlite import require_safe_version
@@ -39,6 +41,8 @@ from receiver.accounts import open_accounts
 from receiver.asking import NOT_POLLABLE, Asking
 from receiver.inboxes import Inboxes
 from receiver.poll import Poll
+from receiver.providers import PROVIDERS
+from receiver.roles import notifying
 from receiver.roles.backups import back_up
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.roles.restored import owned
@@ -79,6 +83,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         benches = _benches(config, egress, blobs, reader, inboxes)
         benches[JobKind.POLL] = await _polls(config, reader, stack)
         benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
+        benches |= await notifying.benches(config.notify, reader, stack)
         await stack.enter_async_context(owned(config.catalog))
         worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
@@ -89,6 +94,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             return
         await catalog.write(_release_holds)
         await catalog.write(_take_back_leases)
+        await catalog.write(partial(notifying.begin, config.notify))
         ready()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(absorb.run(stop))
@@ -121,6 +127,8 @@ def _benches(
         now=clock.now,
         random=random,
     )
+    for provider in PROVIDERS:
+        LINKS_EXPIRED.labels(provider)  # a rise is seen only of what was there before
     signer = signer_of(config)
     seal = Seal(blobs=blobs, catalog=reader, now=clock.now, random=random, signer=signer)
     archive = config.archive

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from archiver import clock
 from archiver.blobs import BlobStore
 from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.deliveries import BACKUP
 from archiver.errors import BackupError, BucketError, CatalogUnavailableError
 from archiver.log import logger
-from archiver.recovery.backup import BACKUP, Backup, backups
+from archiver.recovery.backup import Backup, backups
 from archiver.recovery.backup_index import BackupIndex, next_at
 from receiver.settings import Config
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from archiver import process
+from archiver import log, process
 from archiver.process import DRAIN_SECONDS
+from receiver.sections import secrets_of
 from receiver.settings import Config
 
 __all__ = ["DRAIN_SECONDS", "Orders", "Run", "main"]
@@ -30,5 +31,10 @@ Run = Callable[[Orders, asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 
 def main(role: str, run: Run) -> None:
-    """Runs a role until it is told to stop (`archiver.process`)."""
-    process.main(role, Orders, run)
+    """Runs a role until it is told to stop (`archiver.process`); its log holds no secret."""
+
+    async def discreetly(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        log.conceal(secrets_of(orders.config))
+        await run(orders, stop, ready)
+
+    process.main(role, Orders, discreetly)

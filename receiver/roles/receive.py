@@ -39,15 +39,16 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     await inbox.start()
     await quarantine.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
+    sources = verifiers(config)
     webhook = Webhook(
-        sources=verifiers(config),
+        sources=sources,
         inbox=inbox,
         quarantine=quarantine,
         failures=FailureLimit(config.listen.failures_per_minute),
         trusted_proxies=config.listen.proxies,
         max_body_bytes=config.listen.max_body_bytes,
         read_seconds=config.listen.read_seconds,
-        answers=Answers(clock.now),
+        answers=Answers(clock.now, sources),
         now=clock.now,
         monotonic=clock.monotonic,
     )

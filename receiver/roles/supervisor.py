@@ -8,14 +8,11 @@ who connects meanwhile waits in the kernel's queue. Where they were handed to th
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
@@ -25,7 +22,7 @@ from archiver.clock import monotonic
 from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
 from archiver.process import DRAIN_SECONDS, EXIT_CONFIG, READY
-from receiver.config import host_and_port
+from receiver.roles.premises import address, begin_metrics, bind, metrics_folder, take
 from receiver.roles.process import Orders
 from receiver.roles.switcher import Switcher
 from receiver.settings import Config
@@ -47,6 +44,9 @@ _USE_CATALOG = frozenset({"gateway", "archive", "web", "render"})
 
 # The one that the others go on without, for on a bad night it is the links that cannot wait.
 _DISPENSABLE = "render"
+
+# Of the configuration what it goes by: a drawing takes long, and is not cut short for the rest.
+_OF_RENDERER = ("catalog", "bucket", "render")
 
 # glibc gives the memory of each megabyte in flight back to the kernel and takes it anew page by
 # page, which costs a sixth of what copying it costs; within these bounds it is kept (mallopt(3)).
@@ -81,6 +81,7 @@ class Supervisor:
         if unknown:
             raise ConfigError(f"no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}")
         self._config = config
+        self._proven = config  # what all roles have started with
         self._stderr = stderr  # where the roles' log lines go; None: where ours go
         self._roles = tuple(role for role in ROLES if role in roles)
         self._sockets: dict[str, socket.socket] = {}
@@ -89,11 +90,17 @@ class Supervisor:
         self._ready = {role: asyncio.Event() for role in self._roles}
         self._stopping = asyncio.Event()
         self._switcher = Switcher(config.catalog.path, self._end_users)
+        self._gone: set[str] = set()
+
+    @property
+    def config(self) -> Config:
+        """What the roles are told."""
+        return self._config
 
     @property
     def addresses(self) -> Mapping[str, str]:
         """`host:port` of each listener, as bound."""
-        return {name: _address(bound) for name, bound in self._sockets.items()}
+        return {name: address(bound) for name, bound in self._sockets.items()}
 
     def bind(self, handed: Mapping[str, socket.socket] = MappingProxyType({})) -> None:
         """Binds the listeners but for those handed over, which listen already.
@@ -111,7 +118,7 @@ class Supervisor:
             )
         for name in names:
             listen = getattr(self._config.listen, name)
-            self._sockets[name] = handed.get(name) or _bind(listen, f"listen.{name}")
+            self._sockets[name] = handed.get(name) or bind(listen, f"listen.{name}")
 
     async def run(
         self,
@@ -125,7 +132,7 @@ class Supervisor:
         Calls `ready` once all serve that it cannot go without, and `stopping` before they are told
         to end.
         """
-        self._prepare_metrics()
+        begin_metrics(self._config.catalog.folder, anew="archive" in self._roles)
         keepers: list[asyncio.Task[None]] = []
         told = asyncio.create_task(stop.wait())
         switcher = asyncio.create_task(self._switcher.run())
@@ -145,6 +152,34 @@ class Supervisor:
             switcher.cancel()
             stopping()
             await self._end(keepers)
+
+    async def hand_out(self, config: Config) -> str:
+        """Starts the roles again with another configuration, one after the other.
+
+        The listeners and the archive's folder must be the same; whoever connects meanwhile waits.
+        If a role refuses it, all go back to the one before, and the answer is that role's name.
+        """
+        old, self._config = self._config, config
+        done: list[str] = []
+        # The one that must not wait comes last: what others refuse never gets to it.
+        for role in reversed(self._roles):
+            if role in self._gone or not _concerns(role, old, config):
+                continue
+            await self._renew(role)
+            if self._config is not config:
+                for other in done:
+                    await self._renew(other)
+                return role
+            done.append(role)
+        self._proven = config
+        return ""
+
+    async def _renew(self, role: str) -> None:
+        """Returns once a role serves that was started with the configuration of now."""
+        ready = self._ready[role] = asyncio.Event()
+        if role in self._processes:
+            await _end_process(self._processes[role])
+        await ready.wait()
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         self._stopping.set()
@@ -175,8 +210,11 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if status == EXIT_CONFIG:
-                await self._go_without(role)
-                return
+                if self._config is self._proven:
+                    await self._go_without(role)
+                    return
+                self._config = self._proven
+                continue
             if status == 0:
                 logger().info("a role was told to end and is started again", role=role)
                 continue
@@ -190,22 +228,14 @@ class Supervisor:
     async def _end_users(self) -> None:
         """Returns once none of our roles has the catalog's file open."""
         users = [self._processes[it] for it in _USE_CATALOG & self._processes.keys()]
-        for process in users:
-            if process.returncode is None:
-                process.terminate()
-        ended = [asyncio.create_task(process.wait()) for process in users]
-        if ended:
-            await asyncio.wait(ended, timeout=_KILL_AFTER_SECONDS)
-        for process in users:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await asyncio.gather(*map(_end_process, users))
 
     async def _go_without(self, role: str) -> None:
         """For the rest of this service's life, if it can; raises RoleFailedError if it cannot."""
         if not self._is_dispensable(role):
             raise RoleFailedError(f"the role {role} cannot start; its log line says why")
         logger().error("a role cannot start; the others go on without it", role=role)
+        self._gone.add(role)
         await self._stopping.wait()
 
     def _is_dispensable(self, role: str) -> bool:
@@ -216,6 +246,7 @@ class Supervisor:
         sockets = {name: self._sockets[name].fileno()} if name else {}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # or a receiver.py of the operator's would be taken for ours
             "-m",
             _MODULES[role],
             stdin=asyncio.subprocess.PIPE,
@@ -225,7 +256,7 @@ class Supervisor:
             env={
                 **ALLOCATOR,
                 **os.environ,
-                "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder),
+                "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(self._config.catalog.folder)),
             },
             # Ctrl-C is for the parent, which tells its roles in its own way.
             start_new_session=True,
@@ -243,23 +274,6 @@ class Supervisor:
         process.stdin.close()
         return status
 
-    @property
-    def _metrics_folder(self) -> Path:
-        return self._config.catalog.folder / "metrics"
-
-    def _prepare_metrics(self) -> None:
-        """Counts begin anew with the service; the files of dead processes would only add up.
-
-        A part of it that is started by itself leaves those of the others alone.
-        """
-        folder = self._metrics_folder
-        if "archive" in self._roles:
-            shutil.rmtree(folder, ignore_errors=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_hold(folder.parent, error) from error
-
 
 def wanted_roles(config: Config) -> tuple[str, ...]:
     """All roles, but for a gateway that leads nowhere and a renderer with nothing to draw with."""
@@ -271,46 +285,20 @@ def wanted_roles(config: Config) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role not in idle)
 
 
-def take(folder: Path, name: str) -> TextIO:
-    """Takes the lock of that name for as long as the file is held and this process lives.
+def _concerns(role: str, old: Config, new: Config) -> bool:
+    """Whether what has changed is anything to a role."""
+    if role != "render":
+        return old != new
+    return any(getattr(old, name) != getattr(new, name) for name in _OF_RENDERER)
 
-    Raises ConfigError if another process has it: two services would fetch each other's links.
-    """
+
+async def _end_process(process: asyncio.subprocess.Process) -> None:
+    """Tells a process to end, and returns once it has."""
+    if process.returncode is not None:
+        return
+    process.terminate()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{name}.lock").open("w")
-    except OSError as error:
-        raise _cannot_hold(folder, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise ConfigError(
-            f"a service already runs on the archive in {folder}: stop it first, or let "
-            "catalog.url name another"
-        ) from error
-    return lock
-
-
-def _cannot_hold(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"{folder} cannot hold the archive: {error.strerror}; let catalog.url name a place where "
-        "holdfast may write"
-    )
-
-
-def _bind(listen: str, name: str) -> socket.socket:
-    host, port = host_and_port(listen, name)
-    try:
-        return socket.create_server((host, port), family=_family(host), backlog=1024)
-    except OSError as error:
-        raise ConfigError(f"{name} = {listen!r} cannot be bound: {error.strerror}") from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        await asyncio.wait_for(process.wait(), _KILL_AFTER_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -106,4 +106,4 @@ async def _daily(config: Config, forget: Forget, retention: Retention, inboxes: 
 
 
 def _complain(key: str, error: ManifestError) -> None:
-    logger().error("a tombstone is not obeyed", key=key, error=str(error))
+    logger().error("a tombstone is not obeyed", tombstone=key, error=str(error))

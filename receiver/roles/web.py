@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from importlib.metadata import version
 from random import SystemRandom
 
 from aiohttp import web
@@ -20,7 +22,7 @@ from archiver.blobs.opening import open_blob_store
 from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
-from archiver.gauges import CatalogGauges, DiskGauges
+from archiver.gauges import BacklogGauges, BuildInfo, CatalogGauges, DiskGauges
 from archiver.inbox.pruning import Pruner
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.looks import Looks
@@ -146,13 +148,24 @@ async def _desk(
 
 
 def _metrics(config: Config, catalog: CatalogReader) -> Callable[[], bytes]:
-    gauges = CatalogGauges(catalog, now=clock.now)
+    place = config.catalog
+    measured = (
+        CatalogGauges(
+            catalog,
+            backup_every=timedelta(hours=config.backup.every_hours),
+            now=clock.now,
+            monotonic=clock.monotonic,
+        ),
+        BacklogGauges(catalog, place.inbox_folder),
+        DiskGauges(place.path, place.inbox_folder, min_free_bytes=place.min_free_bytes),
+        BuildInfo(version("holdfast")),
+    )
 
     def metrics() -> bytes:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(gauges)
-        registry.register(DiskGauges(config.catalog.path, config.catalog.inbox_folder))
+        for collector in measured:
+            registry.register(collector)
         return generate_latest(registry)
 
     return metrics

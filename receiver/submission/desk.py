@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from archiver.errors import HoldfastError
+from receiver.provider_tables import Limits
 from receiver.providers.submitters import SUBMITTERS, Silence
-from receiver.settings import Limits
 from receiver.submission.batch import Row
 from receiver.submission.board import Board, Shown, State, shown
 from receiver.submission.doubt import Doubt

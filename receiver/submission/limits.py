@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from receiver.settings import Limits
+from receiver.provider_tables import Limits
 
 MINUTE = timedelta(minutes=1)
 # No document says where a day begins; what holds for any 24 hours holds for every day.

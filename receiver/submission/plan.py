@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from receiver.settings import Limits
+from receiver.provider_tables import Limits
 from receiver.submission.batch import Row
 from receiver.submission.limits import least_seconds
 

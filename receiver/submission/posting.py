@@ -13,9 +13,9 @@ from receiver.accounts import Accounts
 from receiver.exchange import Exchange, Request, encode
 from receiver.overheard import overheard
 from receiver.pace import wait_seconds
+from receiver.provider_tables import Api
 from receiver.providers import PROVIDERS
 from receiver.providers.base import Concern
-from receiver.settings import Api
 from receiver.upstream import Upstream
 
 # ModelsLab may draw before it answers.

@@ -13,8 +13,9 @@ from archiver.errors import ConfigError
 from receiver.accounts import open_accounts
 from receiver.command_inbox import command_inbox
 from receiver.doors import webhook_url
+from receiver.provider_tables import Api
 from receiver.providers.submitters import SUBMITTERS, Silence
-from receiver.settings import Api, Config
+from receiver.settings import Config
 from receiver.submission.batch import Row
 from receiver.submission.board import Board, shown
 from receiver.submission.desk import Desk

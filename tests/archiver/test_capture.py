@@ -15,6 +15,7 @@ from pathlib import Path
 
 import fastcrc
 import pytest
+from prometheus_client import REGISTRY
 
 from archiver.blobs import BlobStore
 from archiver.blobs.opening import open_blob_store
@@ -710,6 +711,42 @@ async def test_a_redelivery_rescues_a_dead_slot(capturing: Capturing) -> None:
     await capturing.heard(SIGNED_FRESH)
     assert (await capturing.fetch()).outcome == "archived"
     assert (await capturing.slot()).state == "archived"
+
+
+def counted(name: str) -> float:
+    """What the metrics say of the provider."""
+    return REGISTRY.get_sample_value(f"holdfast_{name}", {"provider": "doitong"}) or 0.0
+
+
+async def test_the_life_that_a_link_had_left_is_measured(capturing: Capturing) -> None:
+    """In seconds, once the bytes are in the bucket; what brought none is not measured."""
+    before = counted("deadline_slack_seconds_sum"), counted("deadline_slack_seconds_count")
+    capturing.origin.answers["/1.png"] = answer(500)
+    await capturing.heard()
+    assert (await capturing.fetch()).outcome == "retry"
+    capturing.origin.answers["/1.png"] = answer(200, PICTURE)
+    capturing.clock.advance(hours=3)
+    assert (await capturing.fetch()).outcome == "archived"
+    left_seconds = (URL_DIES_AT - capturing.clock()).total_seconds()
+    assert counted("deadline_slack_seconds_sum") - before[0] == left_seconds > 0
+    assert counted("deadline_slack_seconds_count") - before[1] == 1
+
+
+async def test_a_link_that_died_is_counted(capturing: Capturing) -> None:
+    """Not one that is lost for another reason."""
+    before = counted("links_expired_total")
+    capturing.origin.answers["/1.png"] = answer(410)
+    await capturing.heard()
+    lost = await capturing.fetch()
+    capturing.origin.answers["/1.png"] = answer(500)
+    await capturing.heard(SIGNED_FRESH)
+    capturing.clock.advance(hours=48)
+    expired = await capturing.fetch()
+    assert (lost.outcome, expired.outcome) == ("lost", "expired")
+    lost.count()
+    assert counted("links_expired_total") == before
+    expired.count()
+    assert counted("links_expired_total") == before + 1
 
 
 async def test_the_worker_captures_and_tells_it(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.redact import redact
+from archiver.redact import MAX_CHARACTERS, redact, redact_lines
 
 REDACTED = {
     "": "",
@@ -36,6 +36,69 @@ REDACTED = {
     "?" * 5000: "?" * 2000,
     "image_https://a.example/b.png?secret": "image_https://a.example/b.png?…",
 }
+
+
+NAMED = {
+    "Authorization: Bearer secret": "Authorization: …",
+    "{'Authorization': 'Bearer secret'}": "{'Authorization': '…'}",
+    "(b'X-Api-Key', b'secret'), (b'Accept', b'*/*')": "(b'X-Api-Key', b'…'), (b'Accept', b'*/*')",
+    '{"key": "secret", "prompt": "a fox"}': '{"key": "…", "prompt": "a fox"}',
+    r"{\"api_key\": \"secret\", \"n\": 1}": r"{\"api_key\": \"…\", \"n\": 1}",
+    "Cookie: a=secret; b=secret": "Cookie: …",
+    "aws_secret_access_key = secret/+= next": "aws_secret_access_key = … next",
+    "DASHSCOPE_API_KEY=secret is set": "DASHSCOPE_API_KEY=… is set",
+    "password: 'of two secret words' or so": "password: '…' or so",
+    "token=secret, then more": "token=…, then more",
+    "Invalid API key: secret1.": "Invalid API key: …",
+    "a bearer c2VjcmV0cw== came": "a bearer … came",
+    "refused sk-secret12345 at once": "refused sk-… at once",
+    "sha256=" + "9f" * 32: "sha256=…",
+    "eyJzZWNyZXQi.eyJzdWIi.c2ln": "eyJ…",
+    "POST /webhooks/modelslab/secret.mac?a": "POST /webhooks/modelslab/…?a",
+    "GET /gateway/secret-secret-secret/doitong/graphql": "GET /gateway/…/doitong/graphql",
+    "-----BEGIN EC PRIVATE KEY-----\nsecret\n-----END EC PRIVATE KEY-----\nend": "…\nend",
+    "-----BEGIN PRIVATE KEY-----\nsecret, cut": "…",
+    # What only sounds like it is told.
+    "the signature matches none of our secrets": "the signature matches none of our secrets",
+    "there is no token: add [tokens.A]": "there is no token: add [tokens.A]",
+    "credentials: /etc/leaf.pem is no key": "credentials: /etc/leaf.pem is no key",
+    "signing_key: not a PEM": "signing_key: not a PEM",
+    "POST /webhooks/doitong was refused": "POST /webhooks/doitong was refused",
+    "GET /gateway/dashscope/api/v1/tasks": "GET /gateway/dashscope/api/v1/tasks",
+    "max tokens: 77; key=blobs/sha256/9f": "max tokens: 77; key=blobs/sha256/9f",
+    "providers.doitong.secrets_file.a: /run/a cannot be read": (
+        "providers.doitong.secrets_file.a: /run/a cannot be read"
+    ),
+    "sha256:9f86d081 is asked for": "sha256:9f86d081 is asked for",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), NAMED.items(), ids=lambda text: text[:40])
+def test_what_has_the_name_or_the_look_of_a_secret_is_cut_out(text: str, expected: str) -> None:
+    """Its name stays, so that one can tell what was there; once is enough."""
+    assert redact(text) == redact(expected) == expected
+
+
+def test_each_line_of_a_long_text_is_looked_at() -> None:
+    """A traceback loses no line, and a key that spans some of them goes whole."""
+    long = "x" * MAX_CHARACTERS
+    key = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----"
+    text = f"{long}\ntoken=secret\n{key}\n{long}y\nlast"
+    assert redact_lines(text) == f"{long}\ntoken=…\n…\n{long}\nlast"
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["?", "&", "token", "=", "secret", ":", "'", '"', "\\", "x-", "sk-", "/", " "]
+        ),
+        max_size=40,
+    )
+)
+def test_once_is_enough(pieces: list[str]) -> None:
+    """Whatever of what is looked for stands beside what: nothing is left to be found."""
+    once = redact("".join(pieces))
+    assert redact(once) == once
 
 
 @pytest.mark.parametrize(("text", "expected"), REDACTED.items(), ids=lambda text: text[:40])

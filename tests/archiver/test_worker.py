@@ -7,7 +7,9 @@ import io
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -310,9 +312,13 @@ async def test_a_performer_that_raises_loses_no_job(
 async def test_an_outcome_that_cannot_be_written_is_tried_again(
     catalog: Catalog, clock: FrozenClock, log_file: io.StringIO
 ) -> None:
-    """The work is done and safe; a full disk delays its row, and costs no second performance."""
+    """The work is done and safe; a full disk delays its row, and costs no second performance.
+
+    Once it is written, and not before, it is counted.
+    """
     performed: list[Job] = []
     settling: list[Job] = []
+    counted: list[int] = []
 
     async def perform(job: Job) -> Settle:
         performed.append(job)
@@ -321,7 +327,8 @@ async def test_an_outcome_that_cannot_be_written_is_tried_again(
             settling.append(job)
             if len(settling) < 3:
                 fill_disk(tables.connection)
-            return completed(job)(tables)
+            count = partial(counted.append, len(settling))
+            return replace(completed(job)(tables), count=count)
 
         return settle
 
@@ -330,7 +337,7 @@ async def test_an_outcome_that_cannot_be_written_is_tried_again(
         while len(settling) < 3:
             await asyncio.sleep(0)
     assert (await row(catalog)).state == "completed"
-    assert len(performed) == 1
+    assert (len(performed), counted) == (1, [3])
     said = [line for line in log_file.getvalue().splitlines() if "catalog unavailable" in line]
     assert sum('"job": 1' in line for line in said) == 2
 

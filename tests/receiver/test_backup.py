@@ -17,9 +17,9 @@ from archiver.blobs import BlobStore, Put
 from archiver.blobs.folder import FolderBlobs
 from archiver.blobs.s3 import S3Blobs
 from archiver.catalog import Catalog, CatalogReader
+from archiver.catalog.deliveries import BACKUP
 from archiver.errors import BackupError, BucketError
 from archiver.inbox.sqlite import SqliteInbox
-from archiver.recovery import backup as room
 from archiver.recovery import copying
 from archiver.recovery.backup import Backup, backups, index_of
 from archiver.recovery.restore import Restore
@@ -304,7 +304,7 @@ async def test_backups_are_taken_as_time_goes_by(
     assert hours == [72, 96]
     reader = CatalogReader(ruins.catalog)
     with reader.view() as tables:
-        beat_at = tables.deliveries.last_beat_at(room.BACKUP)
+        beat_at = tables.deliveries.last_beat_at(BACKUP)
     reader.close()
     assert beat_at == max(await backups(ruins.blobs))
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from archiver.recovery.backup import backups
 from archiver.seal import put_manifest
 from receiver.cli import main
-from receiver.roles.supervisor import take
+from receiver.roles.premises import take
 from tests.receiver.ruins import Ruins
 
 

@@ -103,7 +103,9 @@ def test_a_folder_is_filled(place: Path) -> None:
     size = decimal(len(WHOLE) + len(OTHER))
     told = f"6 slots, 2 pictures written ({size}), 2 lost in the bucket, in all\n"
     assert (done.stdout, done.stderr) == ("", told)
-    well("whole OR other", "--out", "some")
+    some = well("whole OR other", "--out", "some", "--json")
+    said = {"slots": 2, "pictures": 2, "size_bytes": len(WHOLE) + len(OTHER), "there": 0, "lost": 0}
+    assert json.loads(some.stdout) == {"out": "some", **said}
 
 
 def test_what_is_there_is_not_fetched_again(place: Path) -> None:
@@ -270,6 +272,7 @@ def test_a_zip_is_whole_or_not_there(
 WRONG = {
     "no place": [],
     "a ZIP to the terminal": ["--out", "-", "--format", "zip"],
+    "JSON beside lines": ["--out", "-", "--json"],
     "no format": ["--out", "all.txt"],
     "a format for a folder": ["--out", ".", "--format", "csv"],
     "an unknown format": ["--out", "x", "--format", "xml"],

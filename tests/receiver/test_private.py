@@ -265,14 +265,18 @@ async def test_metrics_count_what_every_role_did(service: Service) -> None:
     wires = [spoken, spoken, webhook(b"unreadable", secret=SECRET), head(path=b"/webhooks/evil")]
     assert [(await ask(port, wire)).status for wire in wires] == [202, 200, 202, 404]
     stored, known, strange = (
-        f'holdfast_webhooks_total{{source="{source}",status="{status}"}}'
-        for source, status in (("doitong", 202), ("doitong", 200), ("unknown", 404))
+        f'holdfast_deliveries_total{{provider="{provider}",result="{result}"}}'
+        for provider, result in (
+            ("doitong", "stored"),
+            ("doitong", "known"),
+            ("unknown", "unknown"),
+        )
     )
 
     async def told(counts_known: int) -> dict[str, float] | None:
         counts = await metrics(service)
         answered = counts.get(known, 0) - before.get(known, 0) == counts_known
-        return counts if answered and counts.get("holdfast_unparsed") == 1 else None
+        return counts if answered and counts.get("holdfast_unparsed_deliveries") == 1 else None
 
     await eventually(lambda: told(1))
     service.kill("receive")
@@ -282,7 +286,7 @@ async def test_metrics_count_what_every_role_did(service: Service) -> None:
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
     assert (grown[known], grown[strange]) == (2, 1)
     assert grown[stored] >= 2  # what was answered before this test may be told only now
-    assert grown["holdfast_inbox_commit_seconds_count"] == 4
+    assert grown["holdfast_ingest_commit_seconds_count"] == 4
     assert grown['holdfast_absorbed_total{outcome="understood"}'] == 1
     assert grown['holdfast_absorbed_total{outcome="unparsed"}'] == 1
     assert grown['holdfast_slots{state="dead"}'] == 1

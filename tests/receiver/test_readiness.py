@@ -10,11 +10,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from archiver import clock
 from archiver.errors import HoldfastError
+from archiver.moments import to_millis
+from archiver.sqlite import open_reader
 from receiver.readiness import PROOF_SECONDS, Readiness
 from tests.receiver.roles_in_process import receiving
 from tests.receiver.wire import (
     EXPECTING,
+    ask,
     closed_to_newcomers,
     connected,
     head,
@@ -111,21 +115,51 @@ async def test_it_lives_whatever_else_is_wrong(bench: Bench, client: Client) -> 
     assert bench.proofs == 0
 
 
+READY = head(method=b"GET", path=b"/readyz")
+
+
+async def test_a_role_that_is_ready_has_just_committed(tmp_path: Path) -> None:
+    """Whether or not any webhook came: the proof is a commit of its own, no older than a second."""
+
+    def proved_at() -> int:
+        connection = open_reader(tmp_path / "inbox" / "receive.db")
+        try:
+            [(proved_at,)] = connection.execute("SELECT proved_at FROM inbox").fetchall()
+        finally:
+            connection.close()
+        return int(proved_at)
+
+    async with receiving(tmp_path) as role:
+        assert proved_at() == 0
+        asked_at = to_millis(clock.now())
+        assert (await ask(role.port, READY)).status == 200
+        assert proved_at() >= asked_at - PROOF_SECONDS * 1000
+
+
+async def test_a_role_without_room_is_not_ready(tmp_path: Path) -> None:
+    """It would refuse webhooks, so it says so before any is sent."""
+    full = {"url": f"sqlite:///{tmp_path}/catalog.db", "min_free_bytes": 1 << 60}
+    async with receiving(tmp_path, {"catalog": full}) as role:
+        answer = await ask(role.port, READY)
+        assert answer.status == 503
+        assert b"catalog.min_free_bytes keeps" in answer.body
+
+
 async def test_a_balancer_sees_the_drain_of_a_role(tmp_path: Path) -> None:
     """While a request is still under way, `/readyz` says on the connections there are that no
     new ones should be sent here."""
-    ready, body = head(method=b"GET", path=b"/readyz"), b"the last webhook"
+    body = b"the last webhook"
     begun = head(signature(body), length(body), EXPECTING)
     async with (
         receiving(tmp_path) as role,
         connected(role.port) as balancer,
         connected(role.port) as sender,
     ):
-        assert (await balancer.ask(ready)).status == 200
+        assert (await balancer.ask(READY)).status == 200
         assert (await sender.ask(begun)).status == 100
         role.stop.set()
         await closed_to_newcomers(role.port)
-        answer = await balancer.ask(ready)
+        answer = await balancer.ask(READY)
         assert (answer.status, answer.body, answer.headers["retry-after"]) == (
             503,
             b"draining\n",

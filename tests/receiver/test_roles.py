@@ -21,7 +21,8 @@ from archiver.errors import ConfigError
 from archiver.inbox.sqlite import SqliteInboxReader
 from receiver.config import from_tree
 from receiver.roles import supervisor
-from receiver.roles.supervisor import Supervisor, take
+from receiver.roles.premises import take
+from receiver.roles.supervisor import Supervisor
 from tests.receiver.roles_in_process import configuration
 from tests.receiver.wire import (
     EXPECTING,

@@ -133,7 +133,7 @@ def test_the_last_known_balance(
     }
     [line] = [line for line in told.splitlines() if line.startswith("credit")]
     assert line.startswith("credit       doitong of account 7f: 50 ")
-    assert line.endswith(f" s ago; {warning}" if warning else " s ago")
+    assert line.endswith(f" ago; {warning}" if warning else " ago")
 
 
 def test_each_account_has_a_line(tmp_path: Path) -> None:

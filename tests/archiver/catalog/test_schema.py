@@ -19,7 +19,7 @@ from tests.clocks import NOON
 TABLES = {
     "generations", "slots", "links", "assets", "jobs", "texts",
     "inbox_positions", "observations", "unparsed", "replays", "heartbeats", "balances",
-    "cards", "card_values", "previews", "fixity", "audits",
+    "cards", "card_values", "previews", "fixity", "audits", "notices", "wanted_events",
 }  # fmt: skip
 
 MIGRATING = """

@@ -16,6 +16,7 @@ from archiver.blobs.folder import FolderBlobs
 from archiver.catalog import Tables
 from archiver.keys import manifest_key
 from archiver.models import Generation, SlotState
+from archiver.notices import Event
 from archiver.recovery.catching_up import CatchingUp, CaughtUp
 from archiver.recovery.tombstones import put_tombstone
 from archiver.seal import put_manifest
@@ -166,6 +167,21 @@ async def test_what_was_written_since_is_there_again(house: House) -> None:
     assert new is not None
     assert [slot.number for slot in new.slots] == [number]
     assert await house.catch_up() == CaughtUp()
+
+
+async def test_nobody_is_told_again_of_what_is_safe(house: House) -> None:
+    """Whoever wanted to know has been told in its time; the archive role listens anew."""
+    connection = open_writer(house.copy)
+    Tables(connection).notices.want(tuple(Event))
+    connection.close()
+    await house.archive.hear("new", "a wolf")
+    await house.archive.save("new", JPEG)
+    await house.seal()
+    assert (await house.catch_up()).new == 1
+    connection = open_writer(house.copy)
+    told = connection.execute("SELECT count(*) FROM jobs WHERE kind = 'notify'").fetchone()
+    connection.close()
+    assert told == (0,)
 
 
 async def test_what_was_forgotten_since_is_forgotten(house: House) -> None:

@@ -136,6 +136,20 @@ async def test_again_it_orders_nothing(
     assert sum(len(step.jobs) for step in steps) == 0
 
 
+async def test_what_the_service_was_quicker_with_is_no_failure(
+    stocked: Path, catalog: Catalog, reader: CatalogReader
+) -> None:
+    """Between the plan and its order it tries some by itself."""
+    steps = survey(reader, Outside(), now=NOON)
+    (first, second, *_) = steps[0].jobs
+    await catalog.write(lambda tables: tables.orders.hasten(first, now=NOON))
+    await catalog.write(lambda tables: hold(tables, second, now=NOON))
+    not_done = await carry_out(catalog, steps, now=lambda: NOON, stop=asyncio.Event())
+    assert [(why.partition(":")[0], n) for why, n in not_done.items()] == [
+        ("it is held by the operator", 1)
+    ]
+
+
 async def test_a_dead_workers_job_is_given_to_another(
     catalog: Catalog, reader: CatalogReader
 ) -> None:

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.models import Generation
-from receiver import settings
+from receiver import provider_tables
 from receiver.exchange import Request
 from receiver.providers import PROVIDERS
 from tests.clocks import NOON
 
 KEY = "sk-0123456789"
 QUERY = "query Status($id: ID!) { generation(id: $id) { id status url } }"
-SETTINGS: dict[str, settings.Api] = {
-    "doitong": settings.Doitong(status_query=QUERY),
-    "modelslab": settings.ModelsLab(),
-    "dashscope": settings.DashScope(),
+SETTINGS: dict[str, provider_tables.Api] = {
+    "doitong": provider_tables.Doitong(status_query=QUERY),
+    "modelslab": provider_tables.ModelsLab(),
+    "dashscope": provider_tables.DashScope(),
 }
 MULTIPART = (
     b"--boundary\r\n"
@@ -171,9 +171,14 @@ class TestAsking:
         assert json.loads(request.body) == {"query": QUERY, "variables": {"id": "abc123xyz"}}
 
     @pytest.mark.parametrize(
-        "without", [settings.Doitong(), settings.Doitong(status_query=" \n"), settings.Api()]
+        "without",
+        [
+            provider_tables.Doitong(),
+            provider_tables.Doitong(status_query=" \n"),
+            provider_tables.Api(),
+        ],
     )
-    def test_doitong_without_a_query(self, without: settings.Api) -> None:
+    def test_doitong_without_a_query(self, without: provider_tables.Api) -> None:
         """Without one nobody asks."""
         generation = Generation(provider="doitong", id="abc", first_heard_at=NOON)
 

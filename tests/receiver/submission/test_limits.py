@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.catalog.activity import Recent
-from receiver.settings import Limits
+from receiver.provider_tables import Limits
 from receiver.submission.batch import read_batch
 from receiver.submission.entries import UNTOUCHED, Event, Standing
 from receiver.submission.limits import DAY, MINUTE, History, Turn, least_seconds, next_turn

@@ -1,0 +1,45 @@
+"""Whom the doctor looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from archiver.catalog import CatalogReader, Tables
+from archiver.errors import CatalogUnavailableError
+from receiver.doctor.finding import Judged
+from receiver.settings import Config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patient:
+    """An archive by its configuration; it need not be there, and a service may be at work on it.
+
+    `online`: providers may be asked, as long as it costs nothing.
+    """
+
+    config: Config
+    now: Callable[[], datetime]
+    online: bool = False
+
+    @property
+    def has_archive(self) -> bool:
+        """Whether there is a catalog."""
+        return self.config.catalog.path.exists()
+
+    @contextmanager
+    def tables(self) -> Iterator[Tables]:
+        """The catalog as of now; raises CatalogUnavailableError."""
+        path = self.config.catalog.path
+        if not self.has_archive:
+            raise CatalogUnavailableError(
+                f"there is no archive at {path}: start the service once, or point to another with "
+                "--config FILE"
+            )
+        with closing(CatalogReader(path)) as archive, archive.view() as tables:
+            yield tables
+
+
+Check = Callable[[Patient], Iterator[Judged]]
