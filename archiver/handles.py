@@ -16,7 +16,8 @@ def close(file: IO[Any]) -> None:
 
 
 async def opened(opening: Callable[[], F], *, undo: Callable[[F], None] = close) -> F:
-    """The file that `opening` opens; whoever is cancelled waits for it, to `undo` that.
+    """The file that `opening` opens; whoever is cancelled, however often, waits for it, to `undo`
+    that.
 
     Raises what `opening` does.
     """
@@ -24,6 +25,9 @@ async def opened(opening: Callable[[], F], *, undo: Callable[[F], None] = close)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         with suppress(OSError):
-            undo(await task)
+            undo(task.result())
         raise

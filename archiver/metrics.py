@@ -3,7 +3,15 @@
 Nothing that a stranger can choose (ids, URLs, hosts) is ever a label.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from prometheus_client import Counter, Gauge, Histogram, values
+
+# Of a role there is one process at a time, and the next one goes on counting where it ended: were
+# it a file for each process, every crash would leave some more to be read at each scrape.
+PROCESS_NAME = "PROMETHEUS_MULTIPROC_NAME"
+if PROCESS_NAME in os.environ:
+    values.ValueClass = values.MultiProcessValue(lambda: os.environ[PROCESS_NAME])  # type: ignore[no-untyped-call]
 
 _MINUTE, _HOUR = 60, 3600
 

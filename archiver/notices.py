@@ -12,6 +12,7 @@ from typing import Any
 from archiver.lifecycle import SETTLED, has_ended
 from archiver.models import Generation, Slot, SlotState
 from archiver.moments import to_text
+from archiver.tombstone import FORGOTTEN
 
 # A message is to be small; the whole reason is with the slot.
 _REASON_CHARACTERS = 300
@@ -38,9 +39,10 @@ class Notice:
 def event_of(generation: Generation) -> Event | None:
     """How a generation stands, by the worst of its outputs; None while any may still change.
 
-    Pictures that its request named do not count: they are the client's own.
+    Pictures that its request named do not count, for they are the client's own, nor does what was
+    forgotten on purpose.
     """
-    states = {slot.state for slot in generation.slots if not slot.role}
+    states = {slot.state for slot in _outputs(generation)}
     if not (states and states <= SETTLED and has_ended(generation)):
         return None
     if SlotState.DEAD in states:
@@ -65,10 +67,14 @@ def message_body(
             "provider": generation.provider,
             "id": generation.id,
             "track_id": generation.track_id,
-            "slots": [_slot(it, gallery_url) for it in generation.slots if not it.role],
+            "slots": [_slot(it, gallery_url) for it in _outputs(generation)],
         },
     }
     return json.dumps(message, separators=(",", ":")).encode()
+
+
+def _outputs(generation: Generation) -> list[Slot]:
+    return [it for it in generation.slots if not it.role and it.failure != FORGOTTEN]
 
 
 def _slot(slot: Slot, gallery_url: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from archiver.worker import Settle, Settled
 class Notify:
     """One message after another; `perform` is the worker's performer.
 
-    `keys` sign, each of them. A receiver that answers 410 is asked nothing more by this process.
+    `keys` sign, each of them. A receiver that answers 410 is sent nothing more by this process but
+    what a person orders afterwards; once it takes that, it is told of everything again.
     """
 
     egress: Egress
@@ -32,6 +33,7 @@ class Notify:
     now: Callable[[], datetime]
     random: Callable[[], float]
     _gone: str = ""
+    _gone_at: datetime | None = None
 
     async def perform(self, job: Job) -> Settle:
         """Sends the message; whatever the receiver does becomes an outcome."""
@@ -39,10 +41,13 @@ class Notify:
             notice = tables.notices.get(job.subject)
             assert notice is not None  # rows are never deleted under a claimed job
             generation = tables.generations.load_key(notice.generation)
+            in_vain = self._gone_at is not None and not tables.notices.is_ordered_since(
+                notice.number, self._gone_at
+            )
         assert generation is not None
         if event_of(generation) is not notice.event:
             return self._settle_overtaken(job, notice.generation, notice.event)
-        if self._gone:
+        if in_vain:
             return self._settle(job, generation, JobState.DISCARDED, reason=self._gone)
         body = message_body(
             generation, notice.event, notice.happened_at, gallery_url=self.gallery_url
@@ -54,10 +59,12 @@ class Notify:
             await self.egress.post(self.url, body, {"Content-Type": "application/json", **headers})
         except FetchError as error:
             return self._settle_failed(job, generation, error)
+        self._gone_at = None
         return self._settle(job, generation, JobState.COMPLETED)
 
     def _settle_failed(self, job: Job, generation: Generation, error: FetchError) -> Settle:
         if error.fault is Fault.GONE:
+            self._gone_at = self.now()
             self._gone = f"{error}: it wants no more messages; see to notify.url"
             return self._settle(job, generation, JobState.DISCARDED, reason=self._gone)
         run_at = next_telling(
@@ -81,7 +88,7 @@ class Notify:
         run_at: datetime | None = None,
     ) -> Settle:
         outcomes = {JobState.COMPLETED: "told", JobState.SCHEDULED: "retry"}
-        says = {"provider": generation.provider, "generation": generation.id, "event": job.target}
+        says = {"provider": generation.provider, "generation": generation.id, "notice": job.target}
         if reason:
             says["reason"] = reason
 
@@ -99,9 +106,9 @@ class Notify:
             assert generation is not None
             if event_of(generation) is event:
                 tables.jobs.finish(job, JobState.AVAILABLE, now=self.now())
-                return Settled(outcome="retry", says={"event": event.value})
+                return Settled(outcome="retry", says={"notice": event.value})
             reason = f"the generation is not {event} any more"
             tables.jobs.finish(job, JobState.CANCELLED, reason=reason, now=self.now())
-            return Settled(outcome="overtaken", says={"event": event.value})
+            return Settled(outcome="overtaken", says={"notice": event.value})
 
         return settle

@@ -55,7 +55,8 @@ def retry(tables: Tables, number: int, *, now: datetime) -> str:
         return _UNDER_WAY if job.state is JobState.RUNNING else _ITS_TURN
     if is_held_by_operator(job):
         return f"it is {HELD_BY_OPERATOR}: holdfast jobs release {number}"
-    if job.state is JobState.SCHEDULED:
+    # A message is ordered anew, for only so is it sent to who once wanted no more.
+    if job.state is JobState.SCHEDULED and job.kind is not JobKind.NOTIFY:
         tables.orders.hasten(number, now=now)
         return ""
     return _begin_anew(tables, job, now)

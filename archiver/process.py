@@ -74,6 +74,9 @@ def main(
     except* HoldfastError as group:
         log.logger().error("the role ended", error=_sentences(group))
         status = 1
+    except* Exception as group:
+        log.logger().error("the role ended by a fault of ours", exc_info=group)
+        status = 1
     sys.exit(status)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from archiver import tracing
 from archiver.catalog import Catalog, Tables
 from archiver.errors import CatalogUnavailableError, LeaseLostError
 from archiver.log import logger
@@ -135,6 +136,7 @@ class Worker:
         return min(bench.slots - len(hosts), bench.per_host - fullest), busy
 
     async def _perform(self, job: Job) -> None:
+        began_at = self._now()
         try:
             settle = await self._benches[job.kind].perform(job)
         except Exception as error:
@@ -143,9 +145,9 @@ class Worker:
         finally:
             del self._performing[job.id, job.fence]
             self._wake.set()
-        await self._settle(job, settle)
+        await self._settle(job, settle, began_at)
 
-    async def _settle(self, job: Job, settle: Settle) -> None:
+    async def _settle(self, job: Job, settle: Settle, began_at: datetime) -> None:
         while True:
             try:
                 settled = await self._catalog.write(settle)
@@ -164,7 +166,15 @@ class Worker:
                 JOBS_SETTLED.labels(job.kind.value, settled.outcome).inc()
                 settled.count()
                 logger().info(settled.outcome, kind=job.kind, job=job.id, **settled.says)
+                if tracing.is_on():
+                    self._trace(job, settled, began_at)
                 return
+
+    def _trace(self, job: Job, settled: Settled, began_at: datetime) -> None:
+        says = {"outcome": settled.outcome, "job": job.id, **settled.says}
+        of = str(says.pop("provider", "")), str(says.pop("generation", ""))
+        if all(of):
+            tracing.span(job.kind.value, of, began_at=began_at, ended_at=self._now(), says=says)
 
     def _after_fault_of_ours(self, job: Job, error: Exception) -> Settle:
         now = self._now()

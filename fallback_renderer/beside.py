@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import SystemRandom
 
 from archiver import clock
@@ -11,6 +11,7 @@ from archiver.blobs.opening import open_blob_store
 from archiver.body import DEFAULT_MEMORY_BYTES, Budget
 from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
+from archiver.errors import CatalogUnavailableError
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
 from fallback_renderer.settings import Configuration
@@ -22,9 +23,14 @@ async def desk_beside(config: Configuration) -> AsyncIterator[CatalogDesk]:
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     bucket, path = config.bucket, config.catalog.path
     async with AsyncExitStack() as stack:
-        blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
-        stack.push_async_callback(blobs.close)
         catalog, reader = Catalog(path), CatalogReader(path)
+        newest = None
+        with suppress(CatalogUnavailableError), reader.view() as tables:
+            newest = tables.overview.newest_blob_key()
+        blobs = open_blob_store(
+            bucket.url, endpoint=bucket.endpoint, region=bucket.region, begun=newest is not None
+        )
+        stack.push_async_callback(blobs.close)
         await catalog.start(opened=False)
         stack.push_async_callback(catalog.close)
         stack.callback(reader.close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,8 @@ class Studio:
         self, commission: Commission, request: RenderRequest, folder: Path
     ) -> Rendering:
         generation = commission.generation
-        await asyncio.to_thread(folder.mkdir, parents=True)
+        # On a thread it might yet be made when it is given up and gone.
+        folder.mkdir(parents=True)  # noqa: ASYNC240
         drawn = await self.pool.draw(
             request,
             provider=generation.provider,

@@ -24,6 +24,7 @@ from archiver.errors import (
     LeaseLostError,
     NotOfferedError,
 )
+from archiver.handles import opened
 from archiver.log import logger
 from archiver.models import Fault, Rendering
 from archiver.redact import redact
@@ -123,7 +124,7 @@ class HttpDesk:
         if body and await self._put(self._decoded(body, wire.Upload), png):
             return
         path = f"{commission.job_id}/content?fence={commission.fence}"
-        with await asyncio.to_thread(png.open, "rb") as file:
+        with await opened(lambda: png.open("rb")) as file:
             # What comes is held to its digest when it is completed.
             async with self._asked("PUT", path, timeout=_TRANSFER, data=file):
                 return
@@ -131,7 +132,7 @@ class HttpDesk:
     async def _put(self, upload: wire.Upload, png: Path) -> bool:
         """Whether the bucket has it now: it may well be reached from the archive's host alone."""
         try:
-            with await asyncio.to_thread(png.open, "rb") as file:
+            with await opened(lambda: png.open("rb")) as file:
                 async with self._at_bucket("PUT", upload.url, headers=upload.headers, data=file):
                     return True
         except BucketError as error:

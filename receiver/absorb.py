@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from archiver import tracing
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.credits import AccountBalance
 from archiver.catalog.deliveries import Replay
@@ -166,6 +167,16 @@ class Absorb:
                 ABSORBED.labels(outcome).inc(count)
         for one in understood:
             self._odd_statuses.heard(one.says)
+        if tracing.is_on():
+            self._trace(understood)
+
+    def _trace(self, understood: Sequence[Understood]) -> None:
+        """From the moment when each was heard."""
+        for one in understood:
+            heard, began_at = one.delivery.heard.value, one.delivery.received_at
+            for of in {(it.provider, it.generation_id) for it in one.says}:
+                says = {"heard": heard}
+                tracing.span("delivery", of, began_at=began_at, ended_at=self._now(), says=says)
 
     async def _replays(self) -> int:
         """What somebody asked to be read again goes first, and moves no position."""

@@ -34,7 +34,7 @@ _VERIFIED = frozenset({200, 202})
 
 
 class Answers:
-    """Gives the answers of one process's webhooks; `sources` are those that it may give any to.
+    """Gives the answers of one process's webhooks; `sources`: whose they may be.
 
     Counts reach the metrics a second later, so a process that is killed takes its last second's
     along.

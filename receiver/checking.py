@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from archiver.blobs.place import place_of
 from archiver.egress import EgressPolicy
 from archiver.egress.policy import is_permitted_address
 from archiver.errors import ConfigError
@@ -46,6 +47,7 @@ def _complaints(config: Config) -> Iterator[str]:
     checks: tuple[Callable[[Config], object], ...] = (
         require_sources,
         trust_of,
+        _check_bucket,
         _check_private,
         _check_notify,
         _check_render,
@@ -55,6 +57,10 @@ def _complaints(config: Config) -> Iterator[str]:
             check(config)
         except ConfigError as error:
             yield str(error)
+
+
+def _check_bucket(config: Config) -> None:
+    place_of(config.bucket.url)
 
 
 def _check_private(config: Config) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -93,6 +93,8 @@ def _secret(file: str, setting: str) -> str:
         raise ConfigError(f"{setting}: {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{setting}: {file} cannot be read: it is no text") from None
+    except ValueError:
+        raise ConfigError(f"{setting}: {file!r} cannot be read: no file can be called so") from None
     if not secret:
         raise ConfigError(f"{setting}: {file} is empty")
     return secret
@@ -124,9 +126,7 @@ def _check(config: Config) -> None:
     _check_notify(config.notify)
     for name, table in config.providers.all.items():
         if not _is_origin(table.base_url):
-            raise ConfigError(
-                f"providers.{name}.base_url = {table.base_url!r} is not https://host without a path"
-            )
+            raise ConfigError(f"providers.{name}.base_url is not https://host without a path")
 
 
 def _check_notify(notify: Notify) -> None:
@@ -141,12 +141,8 @@ def _check_notify(notify: Notify) -> None:
             ) from None
     if not notify.url:
         return
-    try:
-        parts = urlsplit(notify.url)
-        usable = parts.scheme in ("https", "http") and parts.hostname and not parts.username
-    except ValueError:
-        usable = False
-    if not usable:
+    parts = _web_address(notify.url)
+    if parts is None:
         raise ConfigError("notify.url is not https://host/path")
     if parts.scheme == "http" and not notify.allow_http:
         raise ConfigError("notify.url is not https; notify.allow_http = true would permit it")
@@ -155,6 +151,17 @@ def _check_notify(notify: Notify) -> None:
 
 
 def _is_origin(url: str) -> bool:
-    parts = urlsplit(url)
-    plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
-    return parts.scheme in ("https", "http") and bool(parts.hostname) and plain
+    parts = _web_address(url)
+    return parts is not None and not (parts.query or parts.fragment or parts.path.strip("/"))
+
+
+def _web_address(url: str) -> SplitResult | None:
+    """It taken apart; None for one that leads nowhere, or that has a user or a password in it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+        return None
+    return parts if port != 0 else None

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from archiver.redact import redact
+from archiver.redact import SECRET_NAME, redact
 from receiver.layers import Layered, Place
 from receiver.sections import Section
 from receiver.settings import Config
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _FINGERPRINT_DIGITS = 12
+# The table of the wing that draws; which of its settings are secrets is not known here.
+_UNKNOWN = "render"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,13 +41,13 @@ class Setting:
         return self.table + self.name
 
 
-def settings(config: msgspec.Struct, table: Place = ()) -> Iterator[Setting]:
+def settings(config: Section, table: Place = ()) -> Iterator[Setting]:
     """All settings there are, those of a table before those of the tables within it."""
     inner: list[tuple[Place, Any]] = []
-    secret = config.secret_names() if isinstance(config, Section) else ()
+    secret = config.secret_names()
     for name in config.__struct_fields__:
         value = getattr(config, name)
-        if isinstance(value, msgspec.Struct):
+        if isinstance(value, Section):
             inner.append(((*table, name), value))
         elif name in secret:
             yield from _plain(table, (name,), _fingerprints(value))
@@ -56,7 +56,7 @@ def settings(config: msgspec.Struct, table: Place = ()) -> Iterator[Setting]:
         else:
             yield from _plain(table, (name,), value)
     for place, within in inner:
-        if isinstance(within, msgspec.Struct):
+        if isinstance(within, Section):
             yield from settings(within, place)
         else:
             yield from _plain(place[:-1], place[-1:], within)
@@ -108,7 +108,22 @@ def _plain(table: Place, name: Place, value: Any) -> Iterator[Setting]:
         for label, within in value.items():
             yield from _plain(table, (*name, str(label)), within)
         return
-    yield Setting(table=table, name=name, value=redact(value) if isinstance(value, str) else value)
+    unknown = (table + name)[0] == _UNKNOWN and SECRET_NAME.fullmatch(name[-1])
+    yield Setting(table=table, name=name, value="…" if unknown and value else _discreet(value))
+
+
+def _discreet(value: Any) -> Any:
+    """A value with all cut out that looks like a secret, however deep, or is called one there."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            label: "…" if SECRET_NAME.fullmatch(str(label)) else _discreet(within)
+            for label, within in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_discreet(within) for within in value]
+    return value
 
 
 def _fingerprints(secret: str | Mapping[str, str]) -> Any:

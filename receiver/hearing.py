@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archiver.inbox.lately import Tally
+from archiver.inbox.quarantine import Refused
 from archiver.inbox.readmission import OUT_OF_QUARANTINE
 from archiver.models import Heard
 from receiver.eventbridge import VERIFIED_BY
@@ -18,6 +19,17 @@ DAY = timedelta(days=1)
 # Ten times as long as usual is unusual, but nobody is told of a few minutes.
 _UNUSUAL = 10
 _SHORTEST_SILENCE = timedelta(minutes=10)
+
+# Why a request is refused that is whole, but proves itself with another secret than ours: of
+# `signatures`, `path_tokens` and `eventbridge`, in this order.
+WRONG_SECRET = frozenset(
+    {
+        "the signature matches none of our secrets",
+        "the path's token was made with none of our secrets",
+        "the token is none of our rules'",
+    }
+)
+_LATELY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +63,20 @@ class Silence:
     heard: Heard
     seconds: float
     usual_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disbelief:
+    """Webhooks of a provider that were refused for a wrong secret since one was last verified.
+
+    `count` of them wait, be they older or not. `alone`: within the last hour none was verified, and
+    some were refused.
+    """
+
+    provider: str
+    count: int
+    last_at: datetime
+    alone: bool
 
 
 def labels_of(providers: Providers) -> Mapping[str, Collection[str]]:
@@ -109,10 +135,33 @@ def secret_use(
     ]
 
 
+def disbelieved(
+    refusals: Sequence[Refused], used: Sequence[SecretUse], *, now: datetime
+) -> Sequence[Disbelief]:
+    """Of whom the newest webhooks were refused, as where a secret is wrong: ours, or a forger's."""
+    found = []
+    wrong = [one for one in refusals if one.reason in WRONG_SECRET]
+    for provider in sorted({one.source for one in wrong}):
+        own = [one for one in wrong if one.source == provider]
+        last_at = max(one.last_at for one in own)
+        verified = [one.last_at for one in used if one.provider == provider and one.last_at]
+        if any(last_at <= it for it in verified):
+            continue
+        found.append(
+            Disbelief(
+                provider=provider,
+                count=sum(one.count for one in own),
+                last_at=last_at,
+                alone=all(it < now - _LATELY for it in verified) and last_at >= now - _LATELY,
+            )
+        )
+    return found
+
+
 def silences(
     found: Sequence[Tally], waited_since: Mapping[str, datetime], *, now: datetime
 ) -> Sequence[Silence]:
-    """Who says nothing for ten times as long as is usual of him, and for ten minutes at least.
+    """Who has said nothing for ten times as long as is usual, and for ten minutes at least.
 
     `waited_since` says of each provider that still owes an answer since when. What is usual is
     told by the day before the last word: of webhooks, or where there are none, of answers to our

@@ -155,6 +155,12 @@ class Log(Section, Style, frozen=True):
     """How it is logged: `auto` is words at a terminal, and JSON anywhere else."""
 
 
+class Tracing(Section, frozen=True):
+    """Where spans go: an OTLP collector over HTTP, such as http://127.0.0.1:4318; "" is nowhere."""
+
+    endpoint: str = ""
+
+
 class Token(Section, frozen=True):
     """A bearer token of the private listener, by the SHA-256 (hex) of its secret.
 
@@ -182,6 +188,7 @@ class Config(Section, frozen=True):
     inbox: Keep = Keep()
     quarantine: Keep = Keep()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     tokens: dict[str, Token] = {}
     render: dict[str, Any] = {}
 

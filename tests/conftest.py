@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # A loaded machine is slow, and slowness is no defect that these laws are about.
@@ -19,6 +21,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Continuous integration installs everything; a test that cannot run there is a failure.
 NO_SKIPS = bool(os.environ.get("NO_SKIPS"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_ever() -> Iterator[None]:
+    """A command that was typed in this process has set its logging up for itself alone."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,6 +33,7 @@ _ADVICE = {
     errno.EACCES: "let the user that runs holdfast write there (chown)",
     errno.EEXIST: "move the file that is in the way, or set bucket.url to another folder",
     errno.EDQUOT: "raise the quota or free some space",
+    errno.ENODEV: "mount its disk, or make the folder .holdfast there for a new bucket",
     errno.ENOSPC: "free some space or put bucket.url on a larger disk",
     errno.ENOTDIR: "move the file that is in the way, or set bucket.url to another folder",
     errno.EPERM: "use a file system with hard links, and let holdfast's user write there (chown)",
@@ -43,12 +44,14 @@ _R = TypeVar("_R")
 
 
 class FolderBlobs:
-    """The BlobStore in the folder `root`, which is made when first needed."""
+    """The BlobStore in the folder `root`, which is made when first needed; once it is `begun`,
+    so that there are objects in it, nothing is made where its disk may not be mounted."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._descriptions = root / ".holdfast" / "descriptions"
-        self._unfinished = root / ".holdfast" / "unfinished"
+    def __init__(self, root: Path, *, begun: bool = False) -> None:
+        self._root, self._begun = root, begun
+        self._holdfast = root / ".holdfast"
+        self._descriptions = self._holdfast / "descriptions"
+        self._unfinished = self._holdfast / "unfinished"
 
     async def put(
         self,
@@ -173,7 +176,13 @@ class FolderBlobs:
             size_bytes -= len(piece)
 
     def _open_unfinished(self) -> BinaryIO:
+        begun = self._begun  # before it is looked for, as another thread may just make it
+        # Without what is ours, objects tell of a bucket that somebody has copied by hand.
+        there = self._holdfast.is_dir() or any("/" in key for key in self._keys("", ""))
+        if begun and not there:
+            raise OSError(errno.ENODEV, "the bucket that was begun here is gone")
         _make_folder(self._unfinished)
+        self._begun = True
         return (self._unfinished / uuid4().hex).open("xb")
 
     def _publish(self, file: BinaryIO, key: str, description: str, replace: bool) -> Put:

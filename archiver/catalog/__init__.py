@@ -37,7 +37,7 @@ from archiver.catalog.usage import use
 from archiver.catalog.walks import Walks
 from archiver.errors import CatalogUnavailableError
 from archiver.prunings import Prunings
-from archiver.sqlite import DATA_FAULTS, Connection, Error, open_reader, open_writer
+from archiver.sqlite import DATA_FAULTS, Connection, Error, is_damage, open_reader, open_writer
 from archiver.writer import WriterThread
 
 T = TypeVar("T")
@@ -186,6 +186,12 @@ def _commit(
 
 
 def _unavailable(path: Path, error: Error) -> CatalogUnavailableError:
+    if is_damage(error):
+        return CatalogUnavailableError(
+            f"the catalog {path} is damaged ({error}), and trying again is useless: holdfast "
+            "doctor looks closer; stop the service, then holdfast restore, or without a backup "
+            "holdfast rebuild"
+        )
     return CatalogUnavailableError(
         f"the catalog {path} cannot be used ({error}); nothing that was acknowledged is lost: see "
         "that its disk is well and has room, and holdfast goes on by itself"

@@ -11,7 +11,7 @@ from archiver.sqlite import Connection
 
 _DAY_MILLIS = timedelta(days=1) // timedelta(milliseconds=1)
 
-# Both by the index that knows no more of a generation than this: of each state the times since.
+# Both read nothing but the index `generations_by_state`, and of each state only the times since.
 _KNOWN = f"""
 SELECT balances.*, count(key), total(cost) FROM balances CROSS JOIN {STATES}
 LEFT JOIN generations INDEXED BY generations_by_state

@@ -20,6 +20,7 @@ _OF_SLOTS = ",".join(f"'{kind}'" for kind in sorted(SLOT_KINDS))
 _OF_SLOT = f"kind IN ({_OF_SLOTS}) AND subject = ?"
 _OF_GENERATION = f"kind NOT IN ({_OF_SLOTS}, 'notify') AND subject = ?"
 _OF_NOTICES = "kind = 'notify' AND subject IN (SELECT number FROM notices WHERE generation = ?)"
+_WORKED_ON = "state = 'running' AND lease_until >= ?"
 
 
 class Forgetting:
@@ -29,18 +30,21 @@ class Forgetting:
         self._connection = connection
 
     def is_worked_on(self, generation: Generation, *, now: datetime) -> bool:
-        """Whether some worker holds a job of a generation; those that wait are taken away."""
-        busy = 0
-        for job in _jobs(generation):
+        """Whether some worker holds a job of a generation; those that wait are taken away.
+
+        Messages that wait stay: nobody would plan them anew if the generation does.
+        """
+        jobs = _jobs(generation)
+        for which, subject in jobs:
             self._connection.execute(
-                f"DELETE FROM jobs WHERE {job[0]} AND (state <> 'running' OR lease_until < ?)",
-                (job[1], to_millis(now)),
+                f"DELETE FROM jobs WHERE {which} AND NOT ({_WORKED_ON})", (subject, to_millis(now))
             )
-            (count,) = self._connection.execute(
-                f"SELECT count(*) FROM jobs WHERE {job[0]}", (job[1],)
+        return any(
+            self._connection.execute(
+                f"SELECT 1 FROM jobs WHERE {which} AND {_WORKED_ON}", (subject, to_millis(now))
             ).fetchone()
-            busy += count
-        return busy > 0
+            for which, subject in (*jobs, (_OF_NOTICES, generation.key))
+        )
 
     def generation(self, generation: Generation) -> None:
         """Takes out all of a generation."""
@@ -147,8 +151,7 @@ class Forgetting:
 
 
 def _jobs(generation: Generation) -> Sequence[tuple[str, int]]:
-    """A condition on `jobs` with its value, for each subject of a generation's jobs."""
+    """A condition on `jobs` with its value, for each subject of a generation's planned jobs."""
     assert generation.key is not None
     numbers = [slot.number for slot in generation.slots if slot.number is not None]
-    of_all = ((_OF_GENERATION, generation.key), (_OF_NOTICES, generation.key))
-    return [*((_OF_SLOT, number) for number in numbers), *of_all]
+    return [*((_OF_SLOT, number) for number in numbers), (_OF_GENERATION, generation.key)]

@@ -147,15 +147,6 @@ class Generations:
         counts[SlotState.ARCHIVED.value] = archived
         return {state: count for state, count in counts.items() if count}
 
-    def count_reasons(self, state: str) -> dict[str, int]:
-        """Why the slots of that state stand so, in the law's own words."""
-        rows = self._connection.execute(
-            "SELECT substr(reason || ':', 1, instr(reason || ':', ':') - 1), count(*)"
-            " FROM slots WHERE state = ? GROUP BY 1",
-            (state,),
-        )
-        return dict(rows)
-
     def _write(self, before: Generation | None, after: Generation, revision: int) -> int:
         """Writes the one row, or of a known one the columns that changed; the answer is its key."""
         row = to_row(after, revision)

@@ -38,7 +38,7 @@ def troubles(connection: Connection) -> Iterator[str]:
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     missing = [name for name in _TRIGGERS if name not in names]
     if missing:
-        yield f"the triggers {', '.join(missing)} are gone: nothing new is found. {_RESTORE}"
+        yield f"the triggers {', '.join(missing)} are gone, so nothing new is found: {_RESTORE}"
     for what, query in _STRAYS.items():
         (count,) = connection.execute(query).fetchone()
         if count:

@@ -12,7 +12,7 @@ from datetime import datetime
 from archiver.moments import from_millis, to_millis
 from archiver.notices import Event, Notice
 from archiver.sqlite import Connection
-from archiver.work import JobKind, WantedJob
+from archiver.work import HELD_BY_OPERATOR, JobKind, WantedJob
 
 # One whose job was taken back, for the generation had gone on, was told to nobody.
 _NOTE = """
@@ -51,6 +51,14 @@ class Notices:
             (to_millis(now),),
         ).rowcount
 
+    def free(self) -> None:
+        """Has the jobs that killed their workers tried anew; what a person holds stays held."""
+        self._connection.execute(
+            "UPDATE jobs SET state='available', reason='', attempts=0, crashes=0,"
+            " first_attempt_at=NULL WHERE kind='notify' AND state='held' AND reason <> ?",
+            (HELD_BY_OPERATOR,),
+        )
+
     def note(self, happened: Iterable[tuple[int, Event]], *, now: datetime) -> list[WantedJob]:
         """Notes what generations, by their keys, have come to; the jobs that tell what is new."""
         jobs = []
@@ -60,6 +68,15 @@ class Notices:
                 job = WantedJob(kind=JobKind.NOTIFY, subject=row[0], target=event.value)
                 jobs.append(job)
         return jobs
+
+    def is_ordered_since(self, number: int, moment: datetime) -> bool:
+        """Whether a person has had a notice sent anew after that moment."""
+        row = self._connection.execute(
+            "SELECT 1 FROM notices JOIN jobs ON kind='notify' AND subject=number"
+            " WHERE number=? AND wanted_at > max(happened_at, ?)",
+            (number, to_millis(moment)),
+        ).fetchone()
+        return row is not None
 
     def get(self, number: int) -> Notice | None:
         """One notice."""

@@ -147,6 +147,7 @@ class Overview:
 
     def stored_bytes(self) -> int:
         """What the pictures take that are shown, each as often as a slot has it."""
+        # In the words of the index `cards_by_size`, so that no card is read.
         (size_bytes,) = self._connection.execute(
             "SELECT ifnull(sum(ifnull(size_bytes, -1)), 0) FROM cards"
             " WHERE ifnull(size_bytes, -1) > 0"

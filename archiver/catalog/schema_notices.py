@@ -20,6 +20,6 @@ _STATEMENTS = (
 
 
 def notices(db: Database) -> None:
-    """Whom nobody tells until the configuration says so."""
+    """Tables that stay empty until the configuration says whom to tell."""
     for statement in _STATEMENTS:
         db.execute(statement)

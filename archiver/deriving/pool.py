@@ -105,7 +105,7 @@ class _Child:
         """One that is ready; raises NoChildError."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-W", "ignore", "-m", "archiver.deriving.child", *words),
+                *(sys.executable, "-W", "ignore", "-m", "archiver.deriving.child", *words),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_MOST_LINE_BYTES,

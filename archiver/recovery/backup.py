@@ -163,6 +163,12 @@ async def backups(blobs: BlobStore) -> dict[datetime, bool]:
     return found
 
 
+async def newest_at(blobs: BlobStore) -> datetime | None:
+    """When the newest whole backup was taken; None if there is none. Raises BucketError."""
+    found = await backups(blobs)
+    return max((at for at, has_index in found.items() if has_index), default=None)
+
+
 async def index_of(blobs: BlobStore, at: datetime) -> BackupIndex:
     """The index of that backup; raises BucketError, and ManifestError if it cannot be read."""
     async with blobs.read(backup_index_key(at)) as chunks:

@@ -173,7 +173,7 @@ class CatchingUp:
             done.new += 1
             return
         after = joined(known, self._with_free_numbers(found, known.key))
-        if not say_the_same(after, known):
+        if found.revision > known.revision or not say_the_same(after, known):
             keep(tables, known, after, now=self.now())
             done.newer += 1
         elif not say_the_same(known, found):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from archiver.catalog import Tables
 from archiver.catalog.bulk import Bulk, Rows
+from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.schema import migrate
 from archiver.keys import manifest_key
 from archiver.models import Generation
@@ -97,6 +98,10 @@ class NewCatalog:
             self._tables.tombstones.put(tombstone)
             self._bulk.numbers_begin_beyond(max(tombstone.numbers, default=0))
         self._tables.tombstones.erase(erasures)
+
+    def backed_up(self, at: datetime) -> None:
+        """Notes when the newest backup in the bucket was taken."""
+        self._tables.deliveries.beat(BACKUP, now=at)
 
     def blob_keys(self) -> Iterator[str]:
         """The keys of all assets' objects, each once, in the order of their bytes."""

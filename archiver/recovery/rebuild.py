@@ -19,6 +19,7 @@ from archiver.blobs import BlobStore, read_whole
 from archiver.errors import BucketError, ManifestError
 from archiver.keys import MANIFESTS, SEGMENTS, thumb_key
 from archiver.models import Generation
+from archiver.recovery.backup import newest_at
 from archiver.recovery.findings import (
     Finding,
     Tally,
@@ -106,6 +107,9 @@ class Rebuilding:
                 self._blobs, keys, self._erasures, self._tell
             )
             self.tally.generations = new.count()
+            backed_up_at = await newest_at(self._blobs)
+            if backed_up_at is not None:
+                await to_its_end(new.backed_up, backed_up_at)
             await to_its_end(new.finish)
         except BaseException:
             for portion in self._under_way:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from archiver import sqlite
 from archiver.blobs import BlobStore
+from archiver.catalog import Tables
+from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.schema import migrate
 from archiver.catalog.schema import steps as known_steps
 from archiver.catalog.usage import alone
@@ -23,6 +25,7 @@ from archiver.errors import BackupError
 from archiver.inbox.anew import begin_anew
 from archiver.inbox.sqlite import inbox_files
 from archiver.keys import backup_prefix
+from archiver.recovery.backup import newest_at
 from archiver.recovery.backup_index import CATALOG, BackupIndex
 from archiver.recovery.catching_up import CatchingUp, CaughtUp
 from archiver.recovery.databases import Broken, catalog_facts, delivery_at, inbox_facts
@@ -117,6 +120,9 @@ class Restore:
                 progress=lambda count: self.progress("catching up", count),
             )
             done = await catching_up.run()
+            backed_up_at = await newest_at(self.blobs)
+            if backed_up_at is not None:  # no catalog knows of the backup that it is in
+                Tables(connection).deliveries.beat(BACKUP, now=backed_up_at)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()

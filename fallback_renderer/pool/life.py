@@ -63,7 +63,7 @@ class Child(asyncio.SubprocessProtocol):
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
-                *(sys.executable, "-P", "-m", "fallback_renderer.child"),
+                *(sys.executable, "-m", "fallback_renderer.child"),
                 stderr=None,  # where the parent's goes
                 start_new_session=True,  # Ctrl-C is for the parent, which has its own way to end it
             )

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from archiver import clock
 from archiver.blobs import BlobStore
-from archiver.blobs.opening import open_blob_store
+from archiver.catalog import CatalogReader
 from archiver.errors import BackupError, BucketError, ManifestError
 from archiver.inbox.sqlite import inbox_files
 from archiver.moments import to_text
@@ -28,6 +28,7 @@ from receiver.commands.consent import dry_run_option
 from receiver.commands.output import console, echo_json, json_option, table
 from receiver.commands.restore_report import in_utc
 from receiver.roles.backups import backup_of, take
+from receiver.roles.bucket import bucket_of
 from receiver.settings import Config
 
 _EPILOG = """\b
@@ -49,8 +50,8 @@ def command(file: ConfigFile, /, only_list: bool, dry_run: bool, as_json: bool) 
     stay. The inboxes hold full links to pictures: keep the bucket as confidential as them.
     """
     config = file.load()
-    bucket = config.bucket
-    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+    archive = CatalogReader(config.catalog.path)
+    blobs = bucket_of(config, archive)
     if only_list:
         _tell_list(asyncio.run(_listed(blobs)), as_json=as_json)
         return
@@ -59,7 +60,7 @@ def command(file: ConfigFile, /, only_list: bool, dry_run: bool, as_json: bool) 
         _tell_plan(config, asyncio.run(_to_go(config, blobs)), as_json=as_json)
         return
     try:
-        index, removed = asyncio.run(_back_up(config, blobs))
+        index, removed = asyncio.run(_back_up(config, blobs, archive))
     except KeyboardInterrupt as error:
         raise BackupError("stopped; there is no new backup, and the older ones stay") from error
     if as_json:
@@ -70,13 +71,16 @@ def command(file: ConfigFile, /, only_list: bool, dry_run: bool, as_json: bool) 
     click.echo(f"backed up as of {in_utc(index.taken_at)}: {_in_words(index)}, {size}{older}")
 
 
-async def _back_up(config: Config, blobs: BlobStore) -> tuple[BackupIndex, int]:
+async def _back_up(
+    config: Config, blobs: BlobStore, archive: CatalogReader
+) -> tuple[BackupIndex, int]:
     try:
         async with writing(config) as catalog:
             with _progress() as progress:
                 backup = replace(backup_of(config, blobs), progress=progress)
-                return await take(backup, catalog, config.backup.keep)
+                return await take(backup, catalog, archive, config.backup.keep)
     finally:
+        archive.close()
         await blobs.close()
 
 

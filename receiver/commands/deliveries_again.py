@@ -154,6 +154,8 @@ def reverify(file: ConfigFile, dry_run: bool, yes: bool, as_json: bool) -> None:
             left = asyncio.run(wait_until_taken_in(log))
         if as_json:
             echo_json(_findings_as_json(log, findings, left) | {"dry_run": dry_run})
+    if not (left or dry_run or as_json) and findings.authentic:
+        click.echo(f"{len(findings.authentic)} are taken in", err=True)
     if left:
         click.echo(
             f"{left} wait for the service to take them in: holdfast serve must run", err=True
@@ -190,7 +192,8 @@ def _print_findings(log: DeliveryLog, findings: Findings) -> None:
     rows = table("requests", "source", "", "reason")
     authentic = len(findings.authentic)
     if authentic:
-        rows.add_row(str(authentic), "", "authentic", f"{findings.known} of them known already")
+        known = f"{findings.known} of them known already" if findings.known else "not known yet"
+        rows.add_row(str(authentic), "", "authentic", known)
     if findings.waiting:
         rows.add_row(str(findings.waiting), "", "authentic", "found so before")
     for name, counted in (("forged", findings.forged), ("undecided", findings.undecided)):

@@ -106,6 +106,7 @@ async def _demo(folder: Path, *, once: bool) -> None:
                     await asyncio.wait([*service, told], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.set()
+            await asyncio.wait(service)  # all of them, whichever has failed
             await asyncio.gather(*service)
 
 

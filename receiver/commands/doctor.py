@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
 from rich.text import Text
 
 from archiver import clock
+from archiver.errors import ConfigError
 from receiver.cli import ConfigFile
 from receiver.commands.output import console, json_option, one_line
-from receiver.doctor import examine
+from receiver.doctor import examine, unreadable
 from receiver.doctor.finding import Finding, Verdict
 from receiver.doctor.patient import Patient
 
@@ -33,12 +35,11 @@ def command(file: ConfigFile, /, quick: bool, online: bool, as_json: bool) -> No
     """Look at all that has to be well, and say of what is not how it is cured.
 
     Disk, databases, secrets, doors, the way out, the bucket, what draws: beside a running service
-    or without one. Nothing is changed but for a probe in the bucket, which is taken away again.
+    or without one. Nothing is changed: its probes are taken away again.
     JSON is a line for each finding.
     """
-    patient = Patient(config=file.load(), now=clock.now, online=online)
     counts = Counter[Verdict]()
-    for finding in examine(patient, quick=quick):
+    for finding in _examined(file, quick=quick, online=online):
         counts[finding.verdict] += 1
         if as_json:
             click.echo(json.dumps(asdict(finding)))
@@ -47,6 +48,16 @@ def command(file: ConfigFile, /, quick: bool, online: bool, as_json: bool) -> No
     if not as_json:
         click.echo(", ".join(f"{counts[it]} {it}" for it in Verdict), err=True)
     raise SystemExit(1 if counts[Verdict.FAIL] else 0)
+
+
+def _examined(file: ConfigFile, *, quick: bool, online: bool) -> Iterator[Finding]:
+    try:
+        said, config = file.said(), file.load()
+    except ConfigError as error:
+        yield unreadable(error)
+        return
+    patient = Patient(config=config, now=clock.now, online=online, said=said, config_file=file.name)
+    yield from examine(patient, quick=quick)
 
 
 def _tell(finding: Finding) -> None:

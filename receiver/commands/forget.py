@@ -11,7 +11,6 @@ from dataclasses import asdict
 import click
 
 from archiver import clock
-from archiver.blobs.opening import open_blob_store
 from archiver.catalog import CatalogReader, Tables, assets
 from archiver.catalog.schema import migrate
 from archiver.errors import HoldfastError
@@ -22,6 +21,7 @@ from receiver.commands.archive import open_archive, writing
 from receiver.commands.consent import agreed, dry_run_option, yes_option
 from receiver.commands.forget_bodies import take_out_bodies
 from receiver.commands.output import console, echo_json, json_option, table, typed
+from receiver.roles.bucket import bucket_of
 from receiver.roles.upkeep import forget_of
 from receiver.settings import Config
 
@@ -91,8 +91,7 @@ def command(
 
 async def _forget(config: Config, reader: CatalogReader, planned: ForgetPlan, reason: str) -> int:
     """How many bodies are still there that should not be."""
-    bucket = config.bucket
-    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+    blobs = bucket_of(config, reader)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
         catalog = await stack.enter_async_context(writing(config))

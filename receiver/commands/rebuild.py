@@ -48,6 +48,7 @@ class _Order:
     check: bool
     into: Path | None
     yes: bool
+    believe_empty: bool
     as_json: bool
     found: list[Finding] = field(default_factory=list)
 
@@ -76,12 +77,15 @@ class _Order:
     help="Only make the new index, in that file.",
 )
 @click.option("--require-signed", is_flag=True, help="Refuse what is not signed by a trusted key.")
+@click.option(
+    "--believe-empty",
+    is_flag=True,
+    help="Even if the new index knows less than half of what the present one does.",
+)
 @yes_option
 @json_option
 @click.pass_obj
-def command(
-    file: ConfigFile, check: bool, into: Path | None, require_signed: bool, yes: bool, as_json: bool
-) -> None:
+def command(file: ConfigFile, /, require_signed: bool, **typed: Any) -> None:
     """Make the index anew out of the bucket alone, and put it in the place of the one there is.
 
     Archive numbers stay as the manifests have them, nothing archived is fetched again, and what the
@@ -89,7 +93,8 @@ def command(
     ends the roles that use the index for the moment of the switch. The old index is kept.
     """
     config = file.load()
-    if into is not None and (check or into.exists()):
+    order = _Order(**typed)
+    if order.into is not None and (order.check or order.into.exists()):
         raise click.UsageError("--into takes a file that is not there yet, and no --check")
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     trust = trust_of(config, required=require_signed)
@@ -97,7 +102,6 @@ def command(
         raise ConfigError(
             "nobody's signature is trusted: set manifests.signing_key_file or trusted_keys"
         )
-    order = _Order(check=check, into=into, yes=yes, as_json=as_json)
     config.catalog.folder.mkdir(parents=True, exist_ok=True)
     try:
         with only_one(config.catalog.folder / "rebuild.lock", "another rebuild is under way"):
@@ -156,11 +160,24 @@ async def _compare(
     finally:
         present.close()
         rebuilt.close()
-    click.echo(f"{count:,} generations differ" if count else "no generation differs", err=True)
+    if count:
+        click.echo(
+            f"{count:,} generations differ: see first that bucket.url names the right bucket, and "
+            "that its disk is mounted; then holdfast rebuild",
+            err=True,
+        )
+    else:
+        click.echo("no generation differs", err=True)
 
 
 def _put_in_place(path: Path, made: Path, count: int, order: _Order) -> None:
     known = _count(path)
+    if count * 2 < known and not order.believe_empty:
+        raise UnconfirmedError(
+            f"nothing was done: the new index would know {count:,} generations, and the present "
+            f"one knows {known:,}. Is bucket.url the right bucket, and is its disk mounted? "
+            "--believe-empty replaces the index all the same"
+        )
     if known:
         click.echo(
             f"the new index knows {count:,} generations, and the present one {known:,}: what has "

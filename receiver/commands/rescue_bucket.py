@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from archiver import clock
 from archiver.blobs import BlobStore
-from archiver.blobs.opening import open_blob_store
 from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader
 from archiver.egress import Egress
@@ -17,6 +16,7 @@ from archiver.recovery.bucket_check import Compared, bring_back, compare
 from archiver.recovery.mending import Mending
 from receiver.inboxes import Inboxes
 from receiver.roles.archive import download_hosts, egress_policy
+from receiver.roles.bucket import bucket_of
 from receiver.settings import Config
 
 
@@ -65,8 +65,7 @@ class BucketRescue:
 
     @asynccontextmanager
     async def _blobs(self) -> AsyncIterator[BlobStore]:
-        bucket = self.config.bucket
-        blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+        blobs = bucket_of(self.config, self.archive)
         try:
             yield blobs
         finally:

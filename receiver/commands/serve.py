@@ -14,6 +14,7 @@ from archiver.errors import ConfigError
 from archiver.process import stop_on_signals
 from receiver.checking import mistakes, require_sources
 from receiver.cli import ConfigFile
+from receiver.layers import DEFAULT_FILE
 from receiver.roles.activation import Notifier, take_over
 from receiver.roles.reloading import Reloader
 from receiver.roles.supervisor import ROLES, Supervisor
@@ -53,6 +54,11 @@ def command(
     place of those named here.
     """
 
+    # It would end the process until somebody listens to it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if file.name == str(DEFAULT_FILE) and DEFAULT_FILE.exists():
+        file = ConfigFile(DEFAULT_FILE)  # what was there must not be gone later
+
     def read() -> Config:
         return file.load(listen__public=public, listen__private=private, listen__gateway=gateway)
 
@@ -60,17 +66,22 @@ def command(
     require_sources(config)
     log.configure("supervisor", config.log)
     log.conceal(secrets_of(config))
-    asyncio.run(_serve(config, roles, lambda: _without_mistakes(read())))
+    for mistake in mistakes(config):
+        log.logger().warning("the configuration has a mistake", error=mistake)
+    asyncio.run(_serve(config, roles, lambda old: _without_new_mistakes(old, read())))
 
 
-def _without_mistakes(config: Config) -> Config:
-    """The configuration itself; raises ConfigError if some role would refuse it."""
-    if wrong := mistakes(config):
+def _without_new_mistakes(old: Config, new: Config) -> Config:
+    """The new one; raises ConfigError if some role would refuse it that did not refuse the old."""
+    known = mistakes(old)
+    if wrong := [mistake for mistake in mistakes(new) if mistake not in known]:
         raise ConfigError("; ".join(wrong))
-    return config
+    return new
 
 
-async def _serve(config: Config, roles: tuple[str, ...], reread: Callable[[], Config]) -> None:
+async def _serve(
+    config: Config, roles: tuple[str, ...], reread: Callable[[Config], Config]
+) -> None:
     stop, reload, serving = asyncio.Event(), asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)

@@ -23,7 +23,7 @@ from receiver.commands.status_lines import lines
 _EPILOG = """\b
 Examples: holdfast status --watch
           holdfast status --json | jq .seconds_to_first_loss
-Exit codes: 0 shown, whatever it says; 1 an error. Whether all is well says holdfast doctor."""
+Exit codes: 0 shown, whatever it says; 1 an error. Whether all is well, holdfast doctor says."""
 
 _STYLES = {Urgency.LOSS: "bold red", Urgency.AMISS: "yellow", Urgency.CALM: ""}
 _EVERY_SECONDS = 1.0

@@ -25,12 +25,12 @@ def credit(tables: Tables, providers: Providers, now: datetime) -> dict[str, Any
     return {"spend": spend, "balances": balances}
 
 
-def credit_lines(status: Mapping[str, Any]) -> Iterator[Line]:
+def credit_lines(facts: Mapping[str, Any]) -> Iterator[Line]:
     """The same for people; nothing where nothing is known."""
-    for provider, days in status["spend"].items():
+    for provider, days in facts["spend"].items():
         spent = ", ".join(f"{_number(spent)} on {day}" for day, spent in days.items())
         yield Line(subject="spend", sentence=f"{provider}: {spent} (credits)")
-    for one in status["balances"]:
+    for one in facts["balances"]:
         account = f" of account {one['account']}" if one["account"] else ""
         ago = f"{lasting(one['heard_seconds_ago'])} ago"
         warning = f"; {one['warning']}" if one["warning"] else ""

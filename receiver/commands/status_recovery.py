@@ -35,9 +35,9 @@ def is_late(seconds_ago: float | None, settings: Backup) -> bool:
     return seconds_ago > _LATE * settings.every_hours * 3600
 
 
-def recovery_lines(status: Mapping[str, Any]) -> Iterator[Line]:
+def recovery_lines(facts: Mapping[str, Any]) -> Iterator[Line]:
     """The same for people."""
-    amiss, last = status["audit"]["amiss"], status["audit"]["last"]
+    amiss, last = facts["audit"]["amiss"], facts["audit"]["last"]
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(amiss.items()))
     if last is None:
         never = "never; holdfast audit looks whether the bucket is whole"
@@ -50,8 +50,8 @@ def recovery_lines(status: Mapping[str, Any]) -> Iterator[Line]:
             sentence=f"{last['checked']:,} objects by {last['how']}, {ended}{found}",
             urgency=Urgency.AMISS if counts else Urgency.CALM,
         )
-    seconds_ago = status["backup_seconds_ago"]
-    late = status["backup_is_late"]
+    seconds_ago = facts["backup_seconds_ago"]
+    late = facts["backup_is_late"]
     ago = "never" if seconds_ago is None else f"{lasting(seconds_ago)} ago"
     yield Line(
         subject="backup",

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from archiver.blobs import BlobStore, Put, read_whole
 from archiver.blobs.opening import open_blob_store
-from archiver.errors import BucketError, ConfigError
+from archiver.errors import BucketError, CatalogUnavailableError, ConfigError
 from receiver.doctor.disk import judge_skew
 from receiver.doctor.finding import Judged, fail, ok, warn
 from receiver.doctor.patient import Patient
@@ -221,8 +221,11 @@ def _newest_key(patient: Patient) -> str | None:
     """An object that should be there; None if there is none, or nobody knows."""
     if not patient.has_archive:
         return None
-    with patient.tables() as tables:
-        return tables.overview.newest_blob_key()
+    try:
+        with patient.tables() as tables:
+            return tables.overview.newest_blob_key()
+    except CatalogUnavailableError:  # which is no fault of the bucket's
+        return None
 
 
 def _beyond_a_second(told_at: datetime, now: datetime) -> timedelta:

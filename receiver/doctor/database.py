@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 from rich.filesize import decimal
 from sqlite_utils.utils import sqlite3 as of_sqlite_utils  # type: ignore[attr-defined]
@@ -12,8 +13,19 @@ from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.health import troubles
 from archiver.catalog.schema import steps
 from archiver.inbox.sqlite import inbox_files
-from archiver.sqlite import SAFE_VERSION, VERSION, Connection, Error, damage, log_bytes, open_writer
+from archiver.sqlite import (
+    SAFE_VERSION,
+    VERSION,
+    Connection,
+    Error,
+    damage,
+    is_damage,
+    log_bytes,
+    open_writer,
+    undisturbed,
+)
 from receiver.doctor.finding import Judged, fail, ok, warn
+from receiver.doctor.index import RESTORE, is_lost, judge_lost
 from receiver.doctor.patient import Patient
 from receiver.settings import Backup
 
@@ -49,7 +61,10 @@ def judge_library(version: str, drivers: Mapping[str, str], *, allowed: bool) ->
 
 
 def catalog(patient: Patient) -> Iterator[Judged]:
-    """Whether there is an index, and of this version."""
+    """Whether there is an index, of this version, and it knows what the bucket holds."""
+    if is_lost(patient):
+        yield judge_lost(patient)
+        return
     with patient.tables() as tables:
         applied = tables.connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
     known = set(steps())
@@ -75,10 +90,16 @@ def service(patient: Patient) -> Iterator[Judged]:
     with patient.tables() as tables:
         beat_at = tables.deliveries.last_beat_at("archive")
     seconds = (patient.now() - beat_at).total_seconds() if beat_at else None
+    if seconds is None and is_lost(patient):
+        return  # it waits for an index
     if seconds is not None and seconds <= _PATIENCE_SECONDS:
         yield ok(f"the archive role gave a sign of life {seconds:.0f} s ago")
     else:
-        last = "never gave a sign of life" if seconds is None else f"was silent for {seconds:.0f} s"
+        last = (
+            "never gave a sign of life"
+            if seconds is None
+            else f"has been silent for {seconds:.0f} s"
+        )
         yield warn(
             f"the archive role {last}, so nothing is fetched or absorbed",
             "start the service, or read its log",
@@ -111,6 +132,8 @@ def backup(patient: Patient) -> Iterator[Judged]:
     with patient.tables() as tables:
         beat_at = tables.deliveries.last_beat_at(BACKUP)
     age = (patient.now() - beat_at).total_seconds() if beat_at else None
+    if age is None and is_lost(patient):
+        return  # of what is empty none is to be taken
     yield judge_backup(age, patient.config.backup)
 
 
@@ -134,7 +157,14 @@ def judge_backup(age_seconds: float | None, settings: Backup) -> Judged:
 def inboxes(patient: Patient) -> Iterator[Judged]:
     """Whether every inbox is whole; each is read from end to end."""
     for path in inbox_files(patient.config.catalog.inbox_folder):
-        said = damage(path)
+        try:
+            with undisturbed(path):
+                said = damage(path)
+        except Error as error:
+            if not is_damage(error):
+                yield _not_to_be_had(path, error)
+                continue
+            said = str(error)
         if said:
             yield fail(
                 f"{path} is damaged ({said})",
@@ -149,18 +179,32 @@ def integrity(patient: Patient) -> Iterator[Judged]:
     path = patient.config.catalog.path
     if not patient.has_archive:
         return
+    if not path.stat().st_size:
+        yield fail(f"{path} is empty", RESTORE)
+        return
     try:
         # FTS5 wants a connection that may write; nothing is changed.
-        with closing(open_writer(path, create=False)) as connection:
+        with undisturbed(path), closing(open_writer(path, create=False)) as connection:
             found = list(troubles(connection))
     except Error as error:
-        yield fail(f"{path} cannot be read ({error})", "stop the service, then holdfast restore")
+        if is_damage(error):
+            yield fail(f"{path} is damaged ({error})", RESTORE)
+        else:
+            yield _not_to_be_had(path, error)
         return
     for sentence in found:
         said, _, cure = sentence.rpartition(": ")
         yield fail(said, cure)
     if not found:
         yield ok(f"{path} is whole, and its search index in step")
+
+
+def _not_to_be_had(path: Path, error: Error) -> Judged:
+    return fail(
+        f"{path} cannot be looked at ({error})",
+        "see that its disk is well, has room and may be written, and that the file is its user's "
+        "who types this; nothing says that it is damaged",
+    )
 
 
 def _package(module: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import statistics
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from urllib.parse import unquote, urlsplit
+
+from rich.filesize import decimal
 
 from archiver import clock
 from receiver.doctor.finding import Judged, fail, ok, warn
@@ -31,6 +32,13 @@ _SKEW_WARNS = timedelta(seconds=5)
 _SKEW_FAILS = timedelta(seconds=60)
 
 _GIB = 2**30
+# With less a database cannot even begin its log.
+_NOTHING_BYTES = 2**24
+
+ACCESS_CURE = (
+    "see that its disk is well and has room, is not mounted read-only (`findmnt`; `dmesg` says "
+    "why), and that whoever runs holdfast may read and write there"
+)
 
 
 def flush(patient: Patient) -> Iterator[Judged]:
@@ -39,7 +47,12 @@ def flush(patient: Patient) -> Iterator[Judged]:
     if not folder.is_dir():
         return
     mounts = _MOUNTS.read_text() if _MOUNTS.exists() else ""
-    yield judge_flush(_flush_seconds(folder), filesystem_of(folder, mounts), str(folder))
+    try:
+        median_seconds = _flush_seconds(folder)
+    except OSError as error:
+        yield fail(f"nothing can be written into {folder} ({error.strerror})", ACCESS_CURE)
+    else:
+        yield judge_flush(median_seconds, filesystem_of(folder, mounts), str(folder))
 
 
 def judge_flush(median_seconds: float, filesystem: str, folder: str) -> Judged:
@@ -95,8 +108,11 @@ def disk_clock(patient: Patient) -> Iterator[Judged]:
     folder = patient.config.catalog.folder
     if not folder.is_dir():
         return
-    with NamedTemporaryFile(dir=folder) as file:
-        written_at = datetime.fromtimestamp(Path(file.name).stat().st_mtime, UTC)
+    try:
+        with NamedTemporaryFile(dir=folder) as file:
+            written_at = datetime.fromtimestamp(Path(file.name).stat().st_mtime, UTC)
+    except OSError:  # which fsync has told
+        return
     yield judge_skew(written_at - patient.now(), "the catalog's file system")
 
 
@@ -124,7 +140,12 @@ def space(patient: Patient) -> Iterator[Judged]:
 
 def judge_space(free_bytes: int, min_free_bytes: int, folder: str) -> Judged:
     """So much room, of which so much is never used."""
-    said = f"{folder} has {free_bytes / _GIB:,.1f} GiB free"
+    said = f"{folder} has {decimal(free_bytes)} free"
+    if free_bytes < _NOTHING_BYTES:
+        return fail(
+            f"{said}, which is as good as nothing, so webhooks are refused with 503",
+            "free some space, and let catalog.min_free_bytes leave more of it",
+        )
     if free_bytes < min_free_bytes:
         return fail(
             f"{said}, less than catalog.min_free_bytes, so webhooks are refused with 503",
@@ -133,27 +154,6 @@ def judge_space(free_bytes: int, min_free_bytes: int, folder: str) -> Judged:
     if free_bytes < max(4 * min_free_bytes, _GIB):
         return warn(f"{said}, and webhooks are refused before it is full", "free some space")
     return ok(said)
-
-
-def folders(patient: Patient) -> Iterator[Judged]:
-    """Whether others of this machine could read what opens pictures."""
-    catalog = patient.config.catalog
-    open_to_others = [
-        f"{path} ({stat.S_IMODE(path.stat().st_mode):04o})"
-        for path in (catalog.inbox_folder, catalog.folder / "accounts.key")
-        if path.exists() and path.stat().st_mode & 0o077
-    ]
-    if open_to_others:
-        names = " ".join(one.rpartition(" ")[0] for one in open_to_others)
-        yield fail(
-            f"others may read {' and '.join(open_to_others)}, where full links and keys' secrets "
-            "lie",
-            f"chmod go= {names}",
-        )
-    elif not catalog.inbox_folder.exists():
-        yield warn(f"there is no {catalog.inbox_folder} yet", "start the service once")
-    else:
-        yield ok(f"nobody else may read {catalog.inbox_folder}")
 
 
 def _folders(config: Config) -> Iterator[Path]:

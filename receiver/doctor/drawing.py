@@ -21,8 +21,7 @@ _SECONDS = 20
 
 
 def renderer(patient: Patient) -> Iterator[Judged]:
-    """Whether what draws is installed as it was tested, and its checkpoints are where they are said
-    to be."""
+    """Whether what draws is installed as it was tested, and its checkpoints are in their places."""
     if not patient.config.render.get("checkpoints"):
         yield ok("no checkpoint is configured, so nothing is drawn here")
         return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from archiver.catalog import CatalogReader, Tables
 from archiver.errors import CatalogUnavailableError
 from receiver.doctor.finding import Judged
+from receiver.layers import Layered
 from receiver.settings import Config
 
 
@@ -17,12 +18,15 @@ from receiver.settings import Config
 class Patient:
     """An archive by its configuration; it need not be there, and a service may be at work on it.
 
-    `online`: providers may be asked, as long as it costs nothing.
+    `online`: providers may be asked, as long as it costs nothing. `said` is the configuration
+    as it was said, with the names of the files of secrets, some of it by `config_file`.
     """
 
     config: Config
     now: Callable[[], datetime]
     online: bool = False
+    said: Layered = field(default_factory=Layered)
+    config_file: str = ""
 
     @property
     def has_archive(self) -> bool:

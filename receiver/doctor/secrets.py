@@ -7,10 +7,11 @@ from hashlib import sha256
 from ipaddress import ip_address
 
 from archiver.inbox.lately import MOST_ROWS, lately
+from archiver.inbox.quarantine import refused
 from receiver.config import host_and_port
 from receiver.doctor.finding import Judged, fail, ok, warn
 from receiver.doctor.patient import Patient
-from receiver.hearing import DAY, SecretUse, labels_of, secret_use
+from receiver.hearing import DAY, Disbelief, SecretUse, disbelieved, labels_of, secret_use
 from receiver.provider_tables import Api
 from receiver.settings import Config, Token
 
@@ -27,6 +28,27 @@ _GUESSED = {
     sha256(f"{word}{end}".encode()).hexdigest(): word for word in _WORDS for end in ("", "\n")
 }
 _NOBODYS = "0" * 64
+
+# What shows whether a secret is the right one, and what it is to be compared with.
+_SEND = "`holdfast send` tries it"
+_TRIES = {
+    "modelslab": "the next generation through the gateway or `holdfast submit` tries it",
+    "dashscope": "the next event that your rule in EventBridge sends tries it",
+}
+_MEND = (
+    "compare providers.{provider}.secrets with {where}, put the right one in, reload the service "
+    "(`systemctl reload holdfast`, or SIGHUP), then {after}"
+)
+_DASHBOARD = "the provider's dashboard"
+_REVERIFY = "`holdfast deliveries reverify`"
+# Of a path's token nothing is kept that could be verified again.
+_OTHERWISE = {
+    "modelslab": (
+        "what the webhooks' addresses were made with",
+        "see that providers.modelslab.keys has a key, so that what was refused is asked for",
+    ),
+    "dashscope": ("your rule in EventBridge", _REVERIFY),
+}
 
 
 def secrets(patient: Patient) -> Iterator[Judged]:
@@ -54,22 +76,42 @@ def secrets(patient: Patient) -> Iterator[Judged]:
         )
     for sentence in heard.unreadable:
         yield fail(sentence)
-    yield from judge_use(secret_use(heard.found, labels_of(config.providers)))
+    used = secret_use(heard.found, labels_of(config.providers))
+    yield from judge_use(used, heard_any=bool(heard.found))
+    refusals = refused(config.catalog.inbox_folder / "quarantine.db")
+    yield from judge_refusals(disbelieved(refusals, used, now=patient.now()))
 
 
-def judge_use(used: Sequence[SecretUse]) -> Iterator[Judged]:
-    """The secrets, each with when it last verified a webhook."""
+def judge_use(used: Sequence[SecretUse], *, heard_any: bool) -> Iterator[Judged]:
+    """The secrets, each with when it last verified a webhook, if anything came at all."""
     for one in used:
         name = f"{one.provider}'s secret {one.label}"
         if one.last_at is None:
+            none = f"has verified none of the newest {MOST_ROWS:,} deliveries"
             yield warn(
-                f"{name} has verified none of the newest {MOST_ROWS:,} deliveries",
-                "`holdfast send` tries it; if the provider signs with another, put that in its "
-                "place; if it is an old one, take it out",
+                f"{name} {none if heard_any else 'is untried, as nothing has come yet'}",
+                f"{_TRIES.get(one.provider, _SEND)}; if the provider proves itself with another, "
+                "put that in its place; if it is an old one, take it out",
             )
         else:
             gone = "" if one.configured else ", and is configured no more"
             yield ok(f"{name} verified a webhook at {one.last_at:%Y-%m-%d %H:%M} UTC{gone}")
+
+
+def judge_refusals(found: Sequence[Disbelief]) -> Iterator[Judged]:
+    """Webhooks that were refused since the last that was verified."""
+    for one in found:
+        said = (
+            f"the newest webhooks of {one.provider}, until {one.last_at:%Y-%m-%d %H:%M} UTC, were "
+            "answered 401, made with none of our secrets: ours is wrong, or it was a forger "
+            f"({one.count:,} lie in the quarantine)"
+        )
+        where, after = _OTHERWISE.get(one.provider, (_DASHBOARD, _REVERIFY))
+        cure = _MEND.format(provider=one.provider, where=where, after=after)
+        if one.alone:
+            yield fail(f"{said}, and within the last hour none was verified", cure)
+        else:
+            yield warn(said, cure)
 
 
 def keys(patient: Patient) -> Iterator[Judged]:

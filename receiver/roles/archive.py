@@ -11,9 +11,8 @@ from datetime import timedelta
 from functools import partial
 from random import SystemRandom
 
-from archiver import clock
+from archiver import clock, tracing
 from archiver.blobs import BlobStore
-from archiver.blobs.opening import open_blob_store
 from archiver.body import Budget
 from archiver.capture import Capture
 from archiver.catalog import Catalog, CatalogReader, Tables
@@ -44,6 +43,7 @@ from receiver.poll import Poll
 from receiver.providers import PROVIDERS
 from receiver.roles import notifying
 from receiver.roles.backups import back_up
+from receiver.roles.bucket import bucket_of
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.roles.restored import owned
 from receiver.roles.upkeep import index_is_lost, keep_up
@@ -69,9 +69,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     path = config.catalog.path
     await asyncio.to_thread(migrate, path)
-    bucket = config.bucket
-    blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
     catalog, reader = Catalog(path), CatalogReader(path)
+    blobs = bucket_of(config, reader)
     inboxes = Inboxes(config.catalog.inbox_folder)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
@@ -85,6 +84,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
         benches |= await notifying.benches(config.notify, reader, stack)
         await stack.enter_async_context(owned(config.catalog))
+        tracing.begin(config.tracing.endpoint, "archive")
+        stack.push_async_callback(asyncio.to_thread, tracing.end)
         worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
         absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
         if await index_is_lost(blobs, reader):

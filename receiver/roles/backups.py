@@ -13,6 +13,7 @@ from archiver.errors import BackupError, BucketError, CatalogUnavailableError
 from archiver.log import logger
 from archiver.recovery.backup import Backup, backups
 from archiver.recovery.backup_index import BackupIndex, next_at
+from receiver.roles.upkeep import index_is_lost
 from receiver.settings import Config
 
 # Whoever has set the clock or typed a backup by hand is noticed after this long.
@@ -29,7 +30,8 @@ async def back_up(
         try:
             wait_seconds = await _seconds_until_due(blobs, reader, every)
             if wait_seconds <= 0:
-                index, removed = await take(backup_of(config, blobs), catalog, config.backup.keep)
+                backup = backup_of(config, blobs)
+                index, removed = await take(backup, catalog, reader, config.backup.keep)
                 stored = {"files": len(index.files), "stored_bytes": index.stored_bytes}
                 logger().info("backed up", **stored, removed=removed)
         except (BackupError, BucketError, CatalogUnavailableError) as error:
@@ -38,11 +40,19 @@ async def back_up(
         await asyncio.sleep(min(max(wait_seconds, 0), LOOK_SECONDS))
 
 
-async def take(backup: Backup, catalog: Catalog, keep: int) -> tuple[BackupIndex, int]:
+async def take(
+    backup: Backup, catalog: Catalog, reader: CatalogReader, keep: int
+) -> tuple[BackupIndex, int]:
     """One backup, and of the older ones all but the newest removed; how many those were.
 
+    An index that is lost is not backed up: its backup would be the newest, and would be restored.
     Raises BackupError, BucketError and CatalogUnavailableError.
     """
+    if await index_is_lost(backup.blobs, reader):
+        raise BackupError(
+            "the index is empty, and the bucket holds an archive: nothing was backed up, and the "
+            "older backups stay. holdfast restore, or holdfast rebuild, brings the index back"
+        )
     index = await backup.take()
     await catalog.write(lambda tables: tables.deliveries.beat(BACKUP, now=index.taken_at))
     return index, await backup.prune(keep, taken_at=index.taken_at)

@@ -26,13 +26,15 @@ _ANSWER_SECONDS = 15.0
 def begin(notify: settings.Notify, tables: Tables) -> None:
     """Has noted from now on what is to be told; what nobody wants to know any more is not told.
 
-    What waits for its next try is tried now: a start may bring what it was waiting for.
+    What waits for its next try, or was held because its workers died, is tried now: a start may
+    bring what it was waiting for.
     """
     now = clock.now()
     tables.notices.want([Event(event) for event in notify.events] if notify.url else [])
     taken_back = tables.notices.take_back(now=now)
     if taken_back:
         logger().warning("messages are not sent, for nobody wants them any more", count=taken_back)
+    tables.notices.free()
     tables.jobs.hasten(JobKind.NOTIFY, "", now=now)
 
 

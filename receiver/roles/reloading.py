@@ -15,24 +15,28 @@ import msgspec
 from archiver import log
 from archiver.errors import ConfigError
 from archiver.log import logger
+from archiver.redact import redact
 from receiver.effective import changed
 from receiver.roles.activation import Notifier
-from receiver.roles.supervisor import Supervisor, wanted_roles
+from receiver.roles.supervisor import ROLES, Supervisor, wanted_roles
 from receiver.sections import secrets_of
 from receiver.settings import Config
 
 # What the parent has taken at its start, and holds.
 _HELD = frozenset({"listen.public", "listen.private", "listen.gateway", "catalog.url"})
+# What the renderer goes by: a drawing takes long, and is not cut short for the rest.
+_OF_RENDERER = ("catalog", "bucket", "render", "log")
 
 
 class Reloader:
     """Reloads a service's configuration whenever it is told to.
 
-    `reread` blocks, and raises ConfigError for one that no role should get.
+    `reread` is given the one of now; it blocks, and raises ConfigError for one that no role should
+    get.
     """
 
     def __init__(
-        self, supervisor: Supervisor, reread: Callable[[], Config], manager: Notifier
+        self, supervisor: Supervisor, reread: Callable[[Config], Config], manager: Notifier
     ) -> None:
         self._supervisor = supervisor
         self._reread = reread
@@ -49,18 +53,21 @@ class Reloader:
 
     async def reload(self) -> None:
         """Once. What cannot be changed without a restart is named, and stays as it was."""
-        old = self._supervisor.config
         try:
-            new = await asyncio.to_thread(self._reread)
+            await self._reload()
         except ConfigError as error:
             _refuse(str(error))
-            return
+        except Exception as error:  # whatever it is, the next one is to be tried
+            _refuse(redact(f"{type(error).__name__}: {error}"))
+
+    async def _reload(self) -> None:
+        old = self._supervisor.config
+        new = await asyncio.to_thread(self._reread, old)
         log.conceal(secrets_of(new))
         kept = _holding_on(old, new)
-        role = await self._supervisor.hand_out(kept) if kept != old else ""
-        if role:
-            _refuse(f"the role {role} cannot start with it; its log line says why")
-            return
+        if role := await self._supervisor.hand_out(kept, concerned(old, kept)):
+            raise ConfigError(f"the role {role} cannot start with it; its log line says why")
+        log.configure("supervisor", kept.log)
         needs_restart = sorted(_HELD & set(changed(old, new)))
         needs_restart += [f"role {role}" for role in _other_roles(old, new)]
         logger().info(
@@ -82,6 +89,14 @@ def _holding_on(old: Config, new: Config) -> Config:
     )
     catalog = msgspec.structs.replace(new.catalog, url=old.catalog.url)
     return msgspec.structs.replace(new, listen=listen, catalog=catalog)
+
+
+def concerned(old: Config, new: Config) -> list[str]:
+    """The roles to which what has changed is anything."""
+    if old == new:
+        return []
+    drawing = any(getattr(old, name) != getattr(new, name) for name in _OF_RENDERER)
+    return [role for role in ROLES if role != "render" or drawing]
 
 
 def _other_roles(old: Config, new: Config) -> list[str]:

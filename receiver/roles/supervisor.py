@@ -21,6 +21,7 @@ import msgspec
 from archiver.clock import monotonic
 from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
+from archiver.metrics import PROCESS_NAME
 from archiver.process import DRAIN_SECONDS, EXIT_CONFIG, READY
 from receiver.roles.premises import address, begin_metrics, bind, metrics_folder, take
 from receiver.roles.process import Orders
@@ -45,9 +46,6 @@ _USE_CATALOG = frozenset({"gateway", "archive", "web", "render"})
 # The one that the others go on without, for on a bad night it is the links that cannot wait.
 _DISPENSABLE = "render"
 
-# Of the configuration what it goes by: a drawing takes long, and is not cut short for the rest.
-_OF_RENDERER = ("catalog", "bucket", "render")
-
 # glibc gives the memory of each megabyte in flight back to the kernel and takes it anew page by
 # page, which costs a sixth of what copying it costs; within these bounds it is kept (mallopt(3)).
 ALLOCATOR = {
@@ -59,6 +57,8 @@ _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
 # A role that lived this long had started well, so its death counts as the first.
 _HEALTHY_SECONDS = 10.0
+# With what is handed out it has to serve within so long, and before it has died three times.
+_READY_WITHIN_SECONDS = 60.0
 # More than the roles' own drain, less than the 30 s that service managers commonly grant.
 _KILL_AFTER_SECONDS = DRAIN_SECONDS + 5
 
@@ -88,9 +88,12 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._locks: list[TextIO] = []
         self._ready = {role: asyncio.Event() for role in self._roles}
+        self._told: dict[str, Config] = {}  # what the newest process of each role was started with
+        self._refused_by = ""
         self._stopping = asyncio.Event()
         self._switcher = Switcher(config.catalog.path, self._end_users)
         self._gone: set[str] = set()
+        self._tried_again = asyncio.Event()
 
     @property
     def config(self) -> Config:
@@ -153,36 +156,51 @@ class Supervisor:
             stopping()
             await self._end(keepers)
 
-    async def hand_out(self, config: Config) -> str:
-        """Starts the roles again with another configuration, one after the other.
+    async def hand_out(self, config: Config, concerned: Collection[str] = ROLES) -> str:
+        """Starts the roles concerned again with another configuration, one after the other.
 
         The listeners and the archive's folder must be the same; whoever connects meanwhile waits.
         If a role refuses it, all go back to the one before, and the answer is that role's name.
+        One that the others go on without is tried again, and may refuse anew.
         """
-        old, self._config = self._config, config
-        done: list[str] = []
+        self._config = config
         # The one that must not wait comes last: what others refuse never gets to it.
         for role in reversed(self._roles):
-            if role in self._gone or not _concerns(role, old, config):
-                continue
-            await self._renew(role)
-            if self._config is not config:
-                for other in done:
-                    await self._renew(other)
-                return role
-            done.append(role)
-        self._proven = config
-        return ""
+            if self._config is config and (role in self._gone or role in concerned):
+                await self._renew(role)
+        if self._config is config:
+            self._proven = config
+            return ""
+        for role in self._roles:
+            if self._told.get(role) is config:  # also who died meanwhile
+                await self._renew(role)
+        return self._refused_by
 
     async def _renew(self, role: str) -> None:
-        """Returns once a role serves that was started with the configuration of now."""
+        """Returns once a role serves with the configuration of now, or somebody has refused it."""
         ready = self._ready[role] = asyncio.Event()
+        if role in self._gone:
+            self._tried_again.set()
         if role in self._processes:
             await _end_process(self._processes[role])
-        await ready.wait()
+        try:
+            await asyncio.wait_for(ready.wait(), _READY_WITHIN_SECONDS)
+        except TimeoutError:
+            logger().error("a role is not ready in time", role=role)
+            self._give_up(role)
+
+    def _give_up(self, role: str) -> None:
+        """Nobody waits for it any more; of what is handed out, nobody hears any more."""
+        if role in self._gone:
+            self._ready[role].set()
+        elif self._config is not self._proven:
+            self._config, self._refused_by = self._proven, role
+            for ready in self._ready.values():
+                ready.set()
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         self._stopping.set()
+        self._tried_again.set()
         self._switcher.catalog_is_free.set()
         for bound in self._sockets.values():
             bound.close()
@@ -210,10 +228,10 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if status == EXIT_CONFIG:
-                if self._config is self._proven:
+                if self._told[role] is self._proven or role in self._gone:
                     await self._go_without(role)
-                    return
-                self._config = self._proven
+                else:
+                    self._give_up(role)
                 continue
             if status == 0:
                 logger().info("a role was told to end and is started again", role=role)
@@ -221,6 +239,8 @@ class Supervisor:
             logger().error("a role died and is started again", role=role, status=status)
             if monotonic() - began > _HEALTHY_SECONDS:
                 backoff_seconds = _BACKOFF_SECONDS
+            if backoff_seconds > 2 * _BACKOFF_SECONDS and self._told[role] is self._config:
+                self._give_up(role)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
@@ -231,12 +251,14 @@ class Supervisor:
         await asyncio.gather(*map(_end_process, users))
 
     async def _go_without(self, role: str) -> None:
-        """For the rest of this service's life, if it can; raises RoleFailedError if it cannot."""
+        """Until it is tried again, if it can; raises RoleFailedError if it cannot."""
         if not self._is_dispensable(role):
             raise RoleFailedError(f"the role {role} cannot start; its log line says why")
         logger().error("a role cannot start; the others go on without it", role=role)
         self._gone.add(role)
-        await self._stopping.wait()
+        self._give_up(role)
+        self._tried_again.clear()
+        await self._tried_again.wait()
 
     def _is_dispensable(self, role: str) -> bool:
         return role == _DISPENSABLE and len(self._roles) > 1
@@ -257,6 +279,7 @@ class Supervisor:
                 **ALLOCATOR,
                 **os.environ,
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(self._config.catalog.folder)),
+                PROCESS_NAME: role,
             },
             # Ctrl-C is for the parent, which tells its roles in its own way.
             start_new_session=True,
@@ -266,10 +289,12 @@ class Supervisor:
             process.terminate()
         assert process.stdin is not None
         assert process.stdout is not None
+        self._told[role], ready = self._config, self._ready[role]
         orders = Orders(config=self._config, sockets=sockets)
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
         if await process.stdout.readline() == READY:
-            self._ready[role].set()
+            self._gone.discard(role)
+            ready.set()
         status = await process.wait()
         process.stdin.close()
         return status
@@ -277,19 +302,8 @@ class Supervisor:
 
 def wanted_roles(config: Config) -> tuple[str, ...]:
     """All roles, but for a gateway that leads nowhere and a renderer with nothing to draw with."""
-    idle = set()
-    if not config.providers.behind_gateway:
-        idle.add("gateway")
-    if not config.render.get("checkpoints"):
-        idle.add("render")
-    return tuple(role for role in ROLES if role not in idle)
-
-
-def _concerns(role: str, old: Config, new: Config) -> bool:
-    """Whether what has changed is anything to a role."""
-    if role != "render":
-        return old != new
-    return any(getattr(old, name) != getattr(new, name) for name in _OF_RENDERER)
+    uses = {"gateway": config.providers.behind_gateway, "render": config.render.get("checkpoints")}
+    return tuple(role for role in ROLES if uses.get(role, True))
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:

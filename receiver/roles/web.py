@@ -18,7 +18,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from archiver import clock
 from archiver.blobs import BlobStore
-from archiver.blobs.opening import open_blob_store
 from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
@@ -47,6 +46,7 @@ from receiver.passes import Passes
 from receiver.private import Remembered, private_app
 from receiver.providers.asked_again import as_request
 from receiver.readiness import Readiness
+from receiver.roles.bucket import bucket_of
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
 
@@ -62,8 +62,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     async with AsyncExitStack() as stack:
         catalog = CatalogReader(config.catalog.path)
         stack.callback(catalog.close)
-        bucket = config.bucket
-        blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
+        blobs = bucket_of(config, catalog)
         stack.push_async_callback(blobs.close)
         inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
         await inbox.start()

@@ -190,6 +190,24 @@ def test_what_differs_is_said_by_line_and_exit_code(tmp_path: Path) -> None:
     assert len([*tmp_path.glob("catalog-*.db")]) == 1
 
 
+def test_a_bucket_that_is_all_but_empty_is_not_believed(tmp_path: Path) -> None:
+    """The index stays where the new one would know less than half; but for whoever says so."""
+    drill = Drill(tmp_path)
+    asyncio.run(drill.fill(10))
+    before = (tmp_path / "catalog.db").read_bytes()
+    (tmp_path / "bucket").rename(tmp_path / "away")
+    checked = drill.holdfast("rebuild", "--check")
+    assert (checked.exit_code, "see first that bucket.url" in checked.stderr) == (3, True)
+    refused = drill.holdfast("rebuild", "--yes")
+    assert refused.exit_code == 1
+    assert "know 0 generations, and the present one knows 10" in refused.stderr
+    assert "is its disk mounted? --believe-empty" in refused.stderr
+    assert (tmp_path / "catalog.db").read_bytes() == before
+    believed = drill.holdfast("rebuild", "--yes", "--believe-empty")
+    assert believed.exit_code == 0, believed.output
+    assert drill.answers()[""] == []
+
+
 def test_a_new_index_may_be_made_beside(tmp_path: Path) -> None:
     """Into a file of its own, and nothing is switched; never over one that is there."""
     drill = Drill(tmp_path)

@@ -35,6 +35,43 @@ async def test_an_object_is_a_plain_file_under_its_key(tmp_path: Path) -> None:
     assert files_in(tmp_path) == {KEY, f".holdfast/descriptions/{KEY}.json"}
 
 
+@pytest.mark.parametrize("mount_point", [True, False])
+async def test_no_bucket_is_begun_where_a_disk_is_not_mounted(
+    tmp_path: Path, mount_point: bool
+) -> None:
+    """Neither by whoever was told that there are objects, nor by whoever has put one itself."""
+    root, away = tmp_path / "bucket", tmp_path / "away"
+    seen = FolderBlobs(root)
+    await put(seen)
+    root.rename(away)
+    if mount_point:
+        root.mkdir()
+    for blobs in (seen, FolderBlobs(root, begun=True)):
+        with pytest.raises(BucketError, match=f"{root}: the bucket .* is gone; mount its disk"):
+            await put(blobs)
+        with pytest.raises(BucketError, match="mount its disk"):
+            await blobs.check()
+        assert root.exists() == mount_point
+        assert files_in(root) == set()
+    if mount_point:
+        root.rmdir()
+    away.rename(root)
+    for blobs in (seen, FolderBlobs(root, begun=True)):
+        assert await blobs.put("thumbs/b", b"b", media_type="image/webp", metadata={})
+
+
+@pytest.mark.parametrize("objects", [True, False])
+async def test_a_begun_bucket_without_what_is_ours(tmp_path: Path, objects: bool) -> None:
+    """One that was copied by hand goes on; a new one begins where the sentence says so."""
+    blobs = FolderBlobs(tmp_path, begun=True)
+    (tmp_path / "a note").write_bytes(b"not mounted")
+    (tmp_path / "blobs" if objects else tmp_path / ".holdfast").mkdir()
+    if objects:
+        (tmp_path / "blobs" / "a.png").write_bytes(b"copied")
+    await put(blobs)
+    assert (tmp_path / KEY).is_file()
+
+
 async def test_a_delete_leaves_nothing(tmp_path: Path) -> None:
     """The description goes with its object."""
     blobs = FolderBlobs(tmp_path)

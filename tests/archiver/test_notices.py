@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.catalog import Tables
+from archiver.catalog.jobs import MAX_CRASHES
 from archiver.ledger import keep
 from archiver.lifecycle import SETTLED, archive, settle
 from archiver.models import Generation, GenerationState, Origin, Slot, SlotState
 from archiver.notices import Event, event_of, message_body, message_id
 from archiver.orders import ORDERS
+from archiver.tombstone import emptied
 from archiver.work import JobKind, JobState
 from tests.archiver.heard import (
     DELIVERED,
@@ -81,6 +84,33 @@ class TestEvent:
         """A dead link of the client's own picture loses nothing of what was ordered."""
         sent = Slot(index=-5, role="init_image", state=D)
         assert event_of(replace(SAFE, slots=(sent, *SAFE.slots))) is Event.SAFE
+
+    @pytest.mark.parametrize(
+        ("states", "forgotten", "event"),
+        [
+            ((A, R), {1}, Event.SAFE),
+            ((A, D), {1}, Event.SAFE),
+            ((D, D), {0}, Event.LOST),
+            ((A, H), {0}, Event.HELD),
+            ((A, L), {1}, Event.SAFE),
+            ((A, L), {0}, None),
+            ((A, D), {0, 1}, None),
+        ],
+    )
+    def test_knows_nothing_of_what_was_forgotten(
+        self, states: tuple[SlotState, ...], forgotten: set[int], event: Event | None
+    ) -> None:
+        """Nothing was lost by it; the other outputs decide, and only they are named."""
+        before = with_states(*states, state=GenerationState.SUCCEEDED)
+        gone = emptied(before, forgotten).slots
+        after = replace(
+            before,
+            slots=tuple(gone[it.index] if it.index in forgotten else it for it in before.slots),
+        )
+        assert event_of(after) is event
+        message = json.loads(message_body(after, Event.SAFE, NOON, gallery_url=""))
+        named = {slot["slot"] for slot in message["data"]["slots"]}
+        assert named == {it.index for it in before.slots} - forgotten
 
     @given(st.lists(HEARINGS, min_size=1, max_size=4))
     def test_is_never_told_of_what_may_still_come(self, hearings: list) -> None:
@@ -227,6 +257,28 @@ class TestNotes:
         assert waiting(tables) == [("safe", "cancelled"), ("lost", "available")]
 
 
+class TestCrashes:
+    """A message that killed whoever sent it."""
+
+    def test_are_forgiven_when_the_service_starts(self, tables: Tables) -> None:
+        """It is tried as if for the first time; what a person holds stays held."""
+        tables.notices.want(ALL)
+        for name in ("one", "other"):
+            keep(tables, None, replace(SAFE, id=name), now=NOON)
+        (held,) = tables.connection.execute("SELECT max(id) FROM jobs").fetchone()
+        ORDERS["hold"](tables, held, now=NOON)
+        for crash in range(MAX_CRASHES):
+            now = NOON + timedelta(hours=crash)
+            tables.jobs.claim(JobKind.NOTIFY, limit=9, worker="w", lease_seconds=9, now=now)
+            tables.jobs.recover(now=now + timedelta(seconds=10))
+        assert waiting(tables) == [("safe", "held"), ("safe", "held")]
+        tables.notices.free()
+        assert waiting(tables) == [("safe", "available"), ("safe", "held")]
+        later = NOON + timedelta(days=9)
+        (job,) = tables.jobs.claim(JobKind.NOTIFY, limit=9, worker="w", lease_seconds=9, now=later)
+        assert (job.attempts, job.first_attempt_at) == (1, later)
+
+
 class TestOrders:
     """A person's word about a message."""
 
@@ -279,6 +331,7 @@ def test_what_is_forgotten_is_told_to_nobody(tables: Tables) -> None:
     assert waiting(tables) == [("lost", "available")]
     assert tables.notices.get(1) is not None
     assert tables.notices.get(2) is None
+    assert not tables.forgetting.is_worked_on(other, now=NOON)
     (job,) = tables.jobs.claim(JobKind.NOTIFY, limit=9, worker="w", lease_seconds=9, now=NOON)
     assert job.subject == 1
     assert tables.forgetting.is_worked_on(other, now=NOON)

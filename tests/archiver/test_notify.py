@@ -22,9 +22,11 @@ from archiver.catalog.jobs import JobRow
 from archiver.egress import Egress, EgressPolicy
 from archiver.ledger import keep
 from archiver.lifecycle import archive
+from archiver.log import logger
 from archiver.models import Generation
 from archiver.notices import Event
 from archiver.notify import Notify
+from archiver.orders import ORDERS
 from archiver.standard_webhooks import key_of, signed_headers
 from archiver.work import Job, JobKind, JobState
 from archiver.worker import Settled
@@ -100,9 +102,22 @@ class Telling:
         (job,) = await self.catalog.write(work)
         return job
 
+    async def order(self, name: str, subject: int) -> str:
+        """A person's word about the job of a notice."""
+
+        def work(tables: Tables) -> str:
+            (number,) = tables.connection.execute(
+                "SELECT id FROM jobs WHERE kind = 'notify' AND subject = ?", (subject,)
+            ).fetchone()
+            return ORDERS[name](tables, number, now=self.clock())
+
+        return await self.catalog.write(work)
+
     async def perform(self) -> Settled:
         """One job, and what it came to."""
-        return await self.catalog.write(await self.notify.perform(await self.claim()))
+        settled = await self.catalog.write(await self.notify.perform(await self.claim()))
+        logger().info(settled.outcome, **settled.says)  # as the worker does
+        return settled
 
     async def row(self, subject: int = 1) -> JobRow:
         row = await self.catalog.write(lambda it: it.jobs.of(JobKind.NOTIFY, subject))
@@ -251,6 +266,43 @@ class TestRefusals:
         rows = [await desk.row(1), await desk.row(2)]
         assert {(row.state, row.reason) for row in rows} == {(JobState.DISCARDED, reason)}
         assert len(receiver.heard) == 1
+
+    async def test_for_ever_end_with_a_person_s_word(
+        self, desk: Telling, receiver: Receiver
+    ) -> None:
+        """Once it is mended, what is ordered is sent; and once that is taken, all that is new."""
+        receiver.status = 500
+        await desk.keep(None, replace(SAFE, id="waiting"))
+        assert (await desk.perform()).outcome == "retry"
+        receiver.status = 410
+        await desk.keep(None, replace(SAFE, id="refused"))
+        assert (await desk.perform()).outcome == "not told"
+        receiver.status = 204
+        desk.clock.advance(seconds=1)
+        await desk.keep(None, replace(SAFE, id="newer"))
+        assert (await desk.perform()).outcome == "not told"
+        desk.clock.advance(seconds=1)
+        for number in (1, 2):
+            assert await desk.order("retry", number) == ""
+            assert (await desk.perform()).outcome == "told"
+        await desk.keep(None, replace(SAFE, id="newest"))
+        assert (await desk.perform()).outcome == "told"
+        heard = [it["data"]["id"] for it in receiver.heard]
+        assert heard == ["waiting", "refused", "waiting", "refused", "newest"]
+
+    async def test_may_be_repeated(self, desk: Telling, receiver: Receiver) -> None:
+        """A person was too early: of all that was ordered then, the first is sent alone."""
+        receiver.status = 410
+        for number in (1, 2):
+            await desk.keep(None, replace(SAFE, id=str(number)))
+            await desk.perform()
+        desk.clock.advance(seconds=1)
+        for number in (1, 2):
+            assert await desk.order("retry", number) == ""
+        desk.clock.advance(seconds=1)
+        for _ in range(2):
+            assert (await desk.perform()).outcome == "not told"
+        assert [it["data"]["id"] for it in receiver.heard] == ["1", "1"]
 
     async def test_in_many_words_are_not_listened_to(
         self, desk: Telling, receiver: Receiver

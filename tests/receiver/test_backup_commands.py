@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from archiver.catalog.schema import migrate
 from archiver.recovery.backup import backups
 from archiver.seal import put_manifest
 from receiver.cli import main
@@ -110,6 +111,36 @@ async def test_a_restore_with_what_was_written_since(desk: Desk) -> None:
     assert desk.ruins.known() == {"g0", "g2", "g10"}
     await desk.ruins.absorb()
     assert desk.ruins.known() == {"g0", "g2", "g3", "g4", "g10"}
+
+
+async def test_an_index_that_is_lost_is_not_backed_up(desk: Desk) -> None:
+    """An empty one would be the newest backup, and a restore would find everything there."""
+    ruins = desk.ruins
+    await desk.type("backup")
+    for generation in ruins.generations():
+        await put_manifest(ruins.blobs, generation, None)
+    kept = await backups(ruins.blobs)
+    ruins.lose(ruins.catalog)
+    migrate(ruins.catalog)
+    told = await desk.type("backup")
+    assert told.exit_code == 1
+    assert "the index is empty, and the bucket holds an archive" in told.stderr
+    assert await backups(ruins.blobs) == kept
+    assert (await desk.type("restore", "--yes")).exit_code == 0
+    assert ruins.known() == {"g0", "g1", "g2"}
+
+
+@pytest.mark.parametrize("command", ["restore", "rebuild"])
+async def test_a_new_catalog_knows_when_the_last_backup_was_taken(desk: Desk, command: str) -> None:
+    """No catalog has in it that the backup was taken in which it lies."""
+    for generation in desk.ruins.generations():
+        await put_manifest(desk.ruins.blobs, generation, None)
+    await desk.type("backup")
+    desk.ruins.lose(desk.ruins.catalog)
+    done = await desk.type(command, "--yes")
+    assert done.exit_code == 0, done.output
+    (status,) = await desk.json("status")
+    assert status["backup_seconds_ago"] < 60
 
 
 async def test_a_restore_into_another_folder(desk: Desk, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import traceback
+from base64 import b64encode
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from receiver.config import from_tree, host_and_port, load
 from receiver.settings import Config
 
 SECRET = "hush-hush"
+SIGNING = f"whsec_{b64encode(bytes(32)).decode()}"
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +230,26 @@ class TestSecrets:
 
         assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
 
+    @pytest.mark.parametrize("user", [f"user:{SECRET}", f":{SECRET}", SECRET])
+    @pytest.mark.parametrize(
+        ("tree_of", "setting"),
+        [
+            (
+                lambda url: {"providers": {"modelslab": {"base_url": url}}},
+                "providers.modelslab.base_url",
+            ),
+            (lambda url: {"notify": {"url": url, "secrets": {"a": SIGNING}}}, "notify.url"),
+        ],
+    )
+    def test_has_no_place_in_a_url(
+        self, tree_of: Callable[[str], dict[str, Any]], setting: str, user: str
+    ) -> None:
+        """It would be shown wherever the URL is."""
+        with pytest.raises(ConfigError, match=rf"{setting} is not https://host") as caught:
+            from_tree(tree_of(f"https://{user}@host"))
+
+        assert SECRET not in str(caught.value)
+
     @pytest.mark.parametrize(
         "line",
         [
@@ -302,6 +325,22 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a signing key's file that is not there": (
         {"manifests": {"signing_key_file": "missing"}},
         "manifests.signing_key_file: missing cannot be read",
+    ),
+    "a signing key's file that none can be": (
+        {"manifests": {"signing_key_file": "a\0b"}},
+        r"manifests.signing_key_file: 'a\x00b' cannot be read",
+    ),
+    "an origin with a path": (
+        {"providers": {"modelslab": {"base_url": "https://host/path"}}},
+        "providers.modelslab.base_url is not https://host",
+    ),
+    "an origin with half a bracket": (
+        {"providers": {"modelslab": {"base_url": "https://[x"}}},
+        "providers.modelslab.base_url is not https://host",
+    ),
+    "an origin with a port beyond all": (
+        {"providers": {"modelslab": {"base_url": "https://host:99999"}}},
+        "providers.modelslab.base_url is not https://host",
     ),
     "an age of nothing": ({"inbox": {"keep_days": 0}}, "inbox.keep_days: expected `float` > 0"),
     "a secret's file that is not there": (

@@ -93,6 +93,27 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"notify": {"url": "https://[x", "secrets": {"a": SIGNING}}},
         "notify.url is not https://host/path",
     ),
+    "a receiver at a port beyond all": (
+        {"notify": {"url": "https://x.example:99999/", "secrets": {"a": SIGNING}}},
+        "notify.url is not https://host/path",
+    ),
+    "a receiver at a port in no digits": (
+        {"notify": {"url": "https://x.example:abc/", "secrets": {"a": SIGNING}}},
+        "notify.url is not https://host/path",
+    ),
+    "a bucket that is none": (
+        {"bucket": {"url": "ftp://nowhere"}},
+        "bucket.url is 'ftp://nowhere'",
+    ),
+    "a bucket of half a bracket": ({"bucket": {"url": "s3://[x"}}, "bucket.url is no URL"),
+    "a bucket that no file can be called": (
+        {"bucket": {"url": "file:///a%00b"}},
+        "bucket.url is 'file:///a%00b'",
+    ),
+    "a bucket with credentials": (
+        {"bucket": {"url": f"s3://key:{SECRET}@bucket"}},
+        "bucket.url takes no credentials",
+    ),
     "a receiver's secret that is none": (
         {"notify": {"secrets": {"a": SECRET}}},
         "notify.secrets.a is no secret of Standard Webhooks",
@@ -195,6 +216,8 @@ class TestShow:
             {
                 "notify": {"url": "https://x.example/a?t=hush", "secrets": {"a b": SIGNING}},
                 "render.checkpoints.x": {"family": "sd15", "path": 'a "b"\x7f'},
+                "render": {"hf_token": "hush", "mirrors": ["https://u:hush@m.example/a"]},
+                "providers.modelslab": {"download_hosts": ["https://cdn.example/?t=hush"]},
                 **{f"tokens.{name}": token for name, token in TOKEN["tokens"].items()},
             }
         )
@@ -204,7 +227,11 @@ class TestShow:
             assert secret not in done.stdout
         read = tomllib.loads(done.stdout)
         assert read["notify"]["url"] == "https://x.example/a?…"
-        assert read["render"] == {"checkpoints": {"x": {"family": "sd15", "path": 'a "b"\x7f'}}}
+        assert read["render"] == {
+            "checkpoints": {"x": {"family": "sd15", "path": 'a "b"\x7f'}},
+            "hf_token": "…",
+            "mirrors": ["https://m.example/a"],
+        }
         assert "a b" in read["notify"]["secrets"]
         assert "# endpoint is not set  # default" in done.stdout
 

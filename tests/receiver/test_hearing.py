@@ -8,20 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.egress import EgressPolicy
 from archiver.inbox.lately import Tally
+from archiver.inbox.quarantine import Refused
 from archiver.inbox.readmission import OUT_OF_QUARANTINE
 from archiver.models import Heard
 from receiver.config import from_tree
+from receiver.eventbridge import Terms, read_claim
 from receiver.hearing import (
+    WRONG_SECRET,
     Deliveries,
     SecretUse,
     Silence,
     by_source,
+    disbelieved,
     labels_of,
     secret_use,
     silences,
 )
+from receiver.path_tokens import PathTokens, mint
+from receiver.signatures import DOITONG_HEADER, Verdict, Verifier, sign
 from tests.clocks import NOON
+from tests.receiver.signed_events import signed
 
 
 def tally(hours_ago: float = 1, daily: int = 100, **said: object) -> Tally:
@@ -92,6 +100,52 @@ def test_labels_are_those_of_the_configuration() -> None:
         "modelslab": (),
         "dashscope": ("eventbridge",),
     }
+
+
+# Of refusals their source, reason and hours ago; then how long ago Doitong's last was verified.
+SIGNATURE = "the signature matches none of our secrets"
+REFUSALS: dict[str, tuple[list[tuple[str, str, float]], float | None, list[tuple[str, bool]]]] = {
+    "nothing refused": ([], None, []),
+    "since the last": ([("doitong", SIGNATURE, 1)], 2, [("doitong", True)]),
+    "and nothing ever verified": ([("doitong", SIGNATURE, 1)], None, [("doitong", True)]),
+    "since the last, of this hour": ([("doitong", SIGNATURE, 0.2)], 0.5, [("doitong", False)]),
+    "long ago, and none since": ([("doitong", SIGNATURE, 30)], 40, [("doitong", False)]),
+    "before the last": ([("doitong", SIGNATURE, 2)], 1, []),
+    "for no signature at all": ([("doitong", "no signature header", 1)], 2, []),
+    "of another": ([("modelslab", SIGNATURE, 2)], 1, [("modelslab", False)]),
+}
+
+
+@pytest.mark.parametrize(("refusals", "verified", "found"), REFUSALS.values(), ids=list(REFUSALS))
+def test_webhooks_that_are_not_believed(
+    refusals: list[tuple[str, str, float]], verified: float | None, found: list[tuple[str, bool]]
+) -> None:
+    """Only what a right secret would have verified, and only if nothing was verified since."""
+    refused = [
+        Refused(source=source, reason=reason, count=7, last_at=NOON - timedelta(hours=hours))
+        for source, reason, hours in refusals
+    ]
+    last_at = None if verified is None else NOON - timedelta(hours=verified)
+    used = [SecretUse(provider="doitong", label="a", configured=True, last_at=last_at)]
+    said = disbelieved(refused, used, now=NOON)
+    assert [(one.provider, one.alone) for one in said] == found
+    assert all(one.count == 7 for one in said)
+
+
+def test_the_reasons_are_those_that_are_given() -> None:
+    """By each of the rooms that verify, to what another secret has made."""
+    webhook = [(DOITONG_HEADER.encode(), sign("theirs", b"{}").encode())]
+    path = f"/webhooks/modelslab/{mint('theirs', b'a nonce')}"
+    terms = Terms(certificate_hosts=(), policy=EgressPolicy(), tokens=("ours",))
+    event = signed("https://here", b"{}", certificate_url="https://there/a.pem", at=NOON)
+    stranger = read_claim(event, terms, NOON)
+    assert isinstance(stranger, Verdict)
+    given = {
+        Verifier(DOITONG_HEADER, {"a": "ours"}).verify(webhook, b"{}").reason,
+        PathTokens({"a": "ours"}).verify([], b"{}", path).reason,
+        stranger.reason,
+    }
+    assert given == WRONG_SECRET
 
 
 # The last word's age in hours, how many came within the day before it, for how long an answer is

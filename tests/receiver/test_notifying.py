@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from standardwebhooks import Webhook
 from archiver.catalog import Catalog, CatalogReader
 from archiver.catalog.schema import migrate
 from archiver.notices import Event
+from archiver.work import JobKind, JobState
 from receiver.roles import notifying
 from receiver.settings import Notify
 from tests.receiver.wire import ask, webhook
@@ -90,11 +92,26 @@ async def _lose_and_tell_again(receiver: Receiver, service: Service) -> None:
     assert "answered 410: it wants no more messages" in job["reason"]
     assert (await typed(service, "status"))["jobs"]["notify discarded"] == 1
     receiver.status = 204
-    await asyncio.to_thread(service.restart, "archive")
     ordered = await typed(service, "jobs", "retry", str(job["number"]))
     assert ordered["done"] == 1
     assert await receiver.heard.get() == message
     assert SIGNING not in service.log
+
+
+async def test_a_start_frees_what_killed_its_workers(tmp_path: Path) -> None:
+    """A message that is held for it is tried again."""
+    migrate(tmp_path / "catalog.db")
+    catalog = Catalog(tmp_path / "catalog.db")
+    await catalog.start()
+    held = (
+        "INSERT INTO jobs (kind, subject, target, state, reason, host, crashes, wanted_at)"
+        " VALUES ('notify', 1, 'safe', 'held', 'its worker died 5 times', '', 5, 0)"
+    )
+    await catalog.write(lambda it: it.connection.execute(held))
+    await catalog.write(partial(notifying.begin, Notify(url="https://x")))
+    row = await catalog.write(lambda it: it.jobs.of(JobKind.NOTIFY, 1))
+    assert (row.state, row.reason) == (JobState.AVAILABLE, "")
+    await catalog.close()
 
 
 async def test_who_tells_nobody_takes_back_what_waits(tmp_path: Path) -> None:

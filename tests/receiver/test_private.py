@@ -291,3 +291,6 @@ async def test_metrics_count_what_every_role_did(service: Service) -> None:
     assert grown['holdfast_absorbed_total{outcome="unparsed"}'] == 1
     assert grown['holdfast_slots{state="dead"}'] == 1
     assert not any("evil" in name for name in after)
+    # Who comes after a dead one counts on where it ended, so there are no more files to be read.
+    files = {path.name for path in (service.config_file.parent / "metrics").glob("counter_*")}
+    assert files == {f"counter_{role}.db" for role in ("receive", "archive", "web")}

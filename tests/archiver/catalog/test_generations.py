@@ -135,8 +135,8 @@ def test_the_sealed_revision_only_grows(tables: Tables) -> None:
     assert sealed == [2, 2, 3]
 
 
-def test_counts_tell_states_and_reasons(tables: Tables) -> None:
-    """`status` and the metrics count by state, and by the law's reason without its details."""
+def test_counts_tell_states(tables: Tables) -> None:
+    """`status` and the metrics count by state."""
     held = [
         replace(linked(generation_id), moderated=True, slots=(_refused(message),))
         for generation_id, message in (("1", "nsfw: yes"), ("2", "blocked"))
@@ -145,9 +145,6 @@ def test_counts_tell_states_and_reasons(tables: Tables) -> None:
         tables.generations.save(None, generation)
     assert tables.generations.count_by_state() == {("doitong", "succeeded"): 4}
     assert tables.generations.count_slots_by_state() == {"archived": 1, "held": 2, "linked": 1}
-    assert tables.generations.count_reasons("held") == {"moderation, never drawn": 2}
-    assert tables.generations.count_reasons("linked") == {"a link is known and being fetched": 1}
-    assert tables.generations.count_reasons("dead") == {}
 
 
 @pytest.mark.parametrize(

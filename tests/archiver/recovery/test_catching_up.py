@@ -18,6 +18,7 @@ from archiver.keys import manifest_key
 from archiver.models import Generation, SlotState
 from archiver.notices import Event
 from archiver.recovery.catching_up import CatchingUp, CaughtUp
+from archiver.recovery.comparing import difference
 from archiver.recovery.tombstones import put_tombstone
 from archiver.seal import put_manifest
 from archiver.signing import NOBODY, Signer, Trust, trust
@@ -240,6 +241,17 @@ async def test_manifests_that_are_gone_or_say_less_are_written_again(house: Hous
         if found.sealed_revision < found.revision:
             due.add(name)
     assert due == {"changes", "quiet"}
+
+
+async def test_a_manifest_that_is_newer_by_its_revision_alone(house: House) -> None:
+    """What changed since is in no manifest, or was taken back; the catalog is not behind it."""
+    quiet = await house.now("quiet")
+    shown = replace(quiet, revision=quiet.revision + 1)
+    key = manifest_key("doitong", "quiet")
+    await house.blobs.delete(key)
+    await put_manifest(house.blobs, shown, house._signer)
+    assert await house.catch_up() == CaughtUp(newer=1)
+    assert difference(house.of_copy("quiet"), shown) == ""
 
 
 async def test_what_cannot_be_read_is_told_and_left_out(house: House) -> None:

@@ -16,6 +16,7 @@ from archiver.catalog import Tables
 from archiver.catalog.health import troubles
 from archiver.keys import manifest_key
 from archiver.models import SlotState
+from archiver.notices import Event, event_of
 from archiver.query import parse
 from archiver.recovery.forget import Forget, StillAtWorkError
 from archiver.recovery.forget_plan import Target, plan
@@ -207,6 +208,45 @@ async def test_of_a_slot_its_picture_and_links_go(shelf: Shelf) -> None:
     connection = open_writer(shelf.path)
     assert [*troubles(connection)] == []
     connection.close()
+
+
+@pytest.mark.parametrize(("state", "event"), [("succeeded", Event.SAFE), ("failed", Event.LOST)])
+async def test_what_is_to_be_told_still_is(shelf: Shelf, state: str, event: Event) -> None:
+    """Of the slots that stay: their message waits on, and of the forgetting there is none; whoever
+    is at another job of the generation takes nothing of it away. With the last slot it is void."""
+    two, told = replace(G0, id="two"), [(event.value, "available")]
+    heard = said("two", slots=2, state=state, prompt="")
+    if event is Event.LOST:
+        heard = replace(heard, slots=tuple(replace(slot, url=None) for slot in heard.slots))
+    await shelf.catalog.write(lambda tables: tables.notices.want(tuple(Event)))
+    await shelf.hear("two", heard)
+    if event is Event.SAFE:
+        for slot in range(2):
+            await shelf.save("two", picture(f"two {slot}"), slot=slot)
+
+    def waiting(tables: Tables) -> list[tuple[str, str]]:
+        jobs = "SELECT target, state FROM jobs WHERE kind = 'notify'"
+        return tables.connection.execute(jobs).fetchall()
+
+    def claim(tables: Tables) -> object:
+        return tables.jobs.claim(
+            JobKind.SEAL, limit=99, worker="w", lease_seconds=30, now=shelf.clock()
+        )
+
+    assert await shelf.reader.read(waiting) == told
+    await shelf.catalog.write(claim)
+    with pytest.raises(StillAtWorkError):
+        await forget(shelf, replace(two, index=0))
+    assert await shelf.reader.read(waiting) == told
+    shelf.clock.advance(seconds=31)
+    await forget(shelf, replace(two, index=0))
+    assert event_of(await shelf.load("two")) is event
+    assert await shelf.reader.read(waiting) == told
+    await forget(shelf, replace(two, index=1))
+    assert event_of(await shelf.load("two")) is None
+    assert await shelf.reader.read(waiting) == told  # its worker sees that it is so no more
+    await forget(shelf, two)
+    assert await shelf.reader.read(waiting) == []
 
 
 async def test_a_redelivery_changes_nothing_of_a_slot(shelf: Shelf) -> None:

@@ -23,7 +23,7 @@ from tests.archiver.deaf_server import serve_deaf
 from tests.archiver.filled import filling
 from tests.archiver.moto_server import administering, make_bucket, serve_moto
 from tests.archiver.origin import answer, serve_origin
-from tests.receiver.doctor.patients import patient, verdicts
+from tests.receiver.doctor.patients import archive, patient, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,13 @@ def test_a_folder_keeps_the_first_of_two(tmp_path: Path) -> None:
     root.mkdir()
     assert verdicts(bucket.bucket(patient(tmp_path))) == [Verdict.OK]
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_a_catalog_that_is_damaged_is_no_fault_of_the_buckets(tmp_path: Path) -> None:
+    """It is looked at all the same, as it has what brings the catalog back."""
+    (tmp_path / "bucket").mkdir()
+    archive(tmp_path).write_bytes(b"this is no database at all" * 400)
+    assert verdicts(bucket.bucket(patient(tmp_path))) == [Verdict.OK]
 
 
 async def test_a_bucket_that_is_not_mounted(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from archiver.catalog.deliveries import BACKUP
 from archiver.moments import to_millis
+from archiver.sqlite import Error, open_writer
 from receiver.doctor import database
 from receiver.doctor.database import judge_backup, judge_library, judge_logs
 from receiver.doctor.finding import Verdict
@@ -127,6 +130,23 @@ def test_a_catalog_that_is_none(tmp_path: Path) -> None:
     assert (judged.verdict, "holdfast restore" in judged.cure) == (Verdict.FAIL, True)
 
 
+def test_what_cannot_be_had_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody restores a backup over a catalog, or an inbox, whose disk is only read-only."""
+    archive(tmp_path)
+    (tmp_path / "inbox" / "receive.db").touch()
+
+    def closed(path: Path) -> NoReturn:
+        raise Error("unable to open database file")
+
+    monkeypatch.setattr(database, "undisturbed", closed)
+    for check in (database.integrity, database.inboxes):
+        [judged] = check(patient(tmp_path))
+        assert (judged.verdict, "restore" in judged.cure) == (Verdict.FAIL, False)
+        assert "(unable to open database file)" in judged.sentence
+
+
 def test_every_trouble_of_a_catalog_is_a_failure(tmp_path: Path) -> None:
     """With its own cure."""
     archive(tmp_path)
@@ -135,3 +155,35 @@ def test_every_trouble_of_a_catalog_is_a_failure(tmp_path: Path) -> None:
     [judged] = database.integrity(patient(tmp_path))
     assert judged.verdict is Verdict.FAIL
     assert judged.sentence.startswith("the triggers texts_ai, texts_au are gone")
+    assert judged.cure.startswith("stop the service, then holdfast restore")
+
+
+async def test_what_a_crash_left_is_left_as_it_is(tmp_path: Path) -> None:
+    """Whoever looks closely changes nothing, for it may have to be looked at closer still."""
+    living, dead = tmp_path / "living", tmp_path / "dead"
+    (living / "inbox").mkdir(parents=True)
+    archive(living)
+    writers = [open_writer(living / name) for name in ("catalog.db", "inbox/receive.db")]
+    for writer in writers:
+        writer.execute("CREATE TABLE noted (it)")
+    shutil.copytree(living, dead)
+    for writer in writers:
+        writer.close()
+    (dead / "inbox" / "web.db").touch()
+    left = contents(dead)
+    assert sum(name.endswith("-wal") for name in left) == 2
+
+    assert verdicts(database.integrity(patient(dead))) == [Verdict.OK]
+    assert verdicts(database.inboxes(patient(dead))) == [Verdict.OK, Verdict.OK]
+    assert contents(dead) == left
+
+    (dead / "catalog.db").write_bytes(b"")
+    (dead / "catalog.db-wal").unlink()
+    assert verdicts(database.integrity(patient(dead))) == [Verdict.FAIL]
+    assert (dead / "catalog.db").read_bytes() == b""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, but for what is shared memory."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".db-shm")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

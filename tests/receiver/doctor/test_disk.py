@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -79,7 +81,9 @@ def test_clocks_that_disagree(seconds: float, verdict: Verdict, says: str) -> No
 @pytest.mark.parametrize(
     ("free_bytes", "min_free_bytes", "verdict"),
     [
-        (99, 100, Verdict.FAIL),
+        (2**27 - 1, 2**27, Verdict.FAIL),
+        (2**24 - 1, 0, Verdict.FAIL),
+        (2**24, 0, Verdict.WARN),
         (2**30 - 1, 100, Verdict.WARN),
         (2**30, 100, Verdict.OK),
         (2**31, 2**30, Verdict.WARN),
@@ -87,7 +91,7 @@ def test_clocks_that_disagree(seconds: float, verdict: Verdict, says: str) -> No
     ],
 )
 def test_room_on_the_disk(free_bytes: int, min_free_bytes: int, verdict: Verdict) -> None:
-    """Less than is never used fails; little more than that warns."""
+    """Less than is never used fails, and next to nothing always; little more than that warns."""
     assert judge_space(free_bytes, min_free_bytes, "/here").verdict is verdict
 
 
@@ -111,14 +115,17 @@ def test_a_clock_that_is_not_ours_is_noticed(tmp_path: Path) -> None:
     assert verdicts(disk.disk_clock(elsewhere)) == [Verdict.FAIL]
 
 
-def test_folders_that_others_may_read(tmp_path: Path) -> None:
-    """What is in an inbox opens pictures; the cure is what to type."""
+def test_a_disk_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is told once, with what to do, and not in the words of an exception."""
     archive(tmp_path)
-    assert verdicts(disk.folders(patient(tmp_path))) == [Verdict.OK]
-    (tmp_path / "accounts.key").write_bytes(b"k")
-    (tmp_path / "accounts.key").chmod(0o640)
-    (tmp_path / "inbox").chmod(0o750)
-    [judged] = disk.folders(patient(tmp_path))
+
+    def read_only(**_: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{tmp_path}/tmp1234")
+
+    monkeypatch.setattr(disk, "TemporaryFile", read_only)
+    monkeypatch.setattr(disk, "NamedTemporaryFile", read_only)
+    [judged] = disk.flush(patient(tmp_path))
     assert judged.verdict is Verdict.FAIL
-    assert os.system(judged.cure) == 0
-    assert verdicts(disk.folders(patient(tmp_path))) == [Verdict.OK]
+    assert judged.sentence == f"nothing can be written into {tmp_path} (Read-only file system)"
+    assert "findmnt" in judged.cure
+    assert list(disk.disk_clock(patient(tmp_path))) == []

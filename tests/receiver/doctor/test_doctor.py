@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archiver.errors import BucketError
+from archiver.keys import manifest_key
 from receiver.cli import main
 from receiver.doctor import CHECKS, Only, Row, performed
 from receiver.doctor.finding import Judged, Verdict, ok
 from receiver.doctor.patient import Patient
+from tests.archiver.filled import filling
 from tests.receiver.doctor.patients import archive, patient
 from tests.service import write_config
 
@@ -69,12 +74,68 @@ def test_json_is_a_line_for_each_finding(tmp_path: Path) -> None:
     assert missing["sentence"].startswith(f"there is no archive at {tmp_path}/catalog.db")
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_configuration_that_cannot_be_read(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Is a finding like any other, though the only one."""
+    missing = {"secrets_file.a": f"{tmp_path}/missing"}
+    done = typed(tmp_path, *arguments, providers_doitong=missing)
+    assert (done.exit_code, "Error:" in done.stderr) == (1, False)
+    [line] = done.stdout.splitlines()
+    sentence = f"providers.doitong.secrets_file.a: {tmp_path}/missing cannot be read: No such file"
+    if arguments:
+        told = json.loads(line)
+        assert (told["check"], told["verdict"]) == ("config", "fail")
+        assert told["sentence"].startswith(sentence)
+    else:
+        assert line.startswith(f"fail config     {sentence}")
+
+
+async def test_an_index_that_is_gone(tmp_path: Path) -> None:
+    """Fails by what cures it, whether the service was started anew or not; else nothing is told
+    that would have somebody back up an empty index."""
+    async with filling(tmp_path) as full:
+        await full.hear("a", "a fox")
+    (tmp_path / "inbox").mkdir(mode=0o700)
+    manifest = tmp_path / "bucket" / manifest_key("doitong", "a")
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(b"{}")
+    assert (await asyncio.to_thread(typed, tmp_path)).exit_code == 0
+    for path in tmp_path.glob("catalog.*"):
+        path.rename(tmp_path / f"away-{path.name}")
+    for sentence in (f"there is no index at {tmp_path}/catalog.db", "the index is empty"):
+        done = await asyncio.to_thread(typed, tmp_path)
+        [line] = [line for line in done.stdout.splitlines() if line.startswith("fail")]
+        assert line.startswith(f"fail catalog    {sentence}")
+        assert "the bucket holds an archive" in line
+        assert line.endswith("holdfast restore; without a backup holdfast rebuild")
+        assert done.exit_code == 1
+        assert "holdfast backup" not in done.stdout
+        assert "start the service" not in done.stdout
+        archive(tmp_path)
+
+
+def test_a_catalog_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    """Whoever else wanted it has nothing to add, but for who reads all of it."""
+    archive(tmp_path).write_bytes(b"this is no database at all" * 400)
+    done = typed(tmp_path)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("fail")]
+    assert [line.split()[1] for line in failed] == ["catalog", "integrity"]
+    assert all("holdfast restore" in line for line in failed)
+    assert "by itself" not in done.stdout
+
+
 def test_a_configuration_that_no_role_starts_with(tmp_path: Path) -> None:
     """Each mistake is a failure of its own."""
     archive(tmp_path)
     done = typed(tmp_path, "--quick", listen={"private": "192.0.2.1:8081"})
     [line] = [line for line in done.stdout.splitlines() if line.startswith("fail")]
     assert line.startswith("fail config     the private listener stands on 192.0.2.1")
+
+
+def read_only(patient: Patient) -> Iterator[Judged]:
+    """A disk that fails."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/here")
+    yield
 
 
 def refused(patient: Patient) -> Iterator[Judged]:
@@ -93,9 +154,10 @@ def broken(patient: Patient) -> Iterator[Judged]:
     ("check", "sentences"),
     [
         (refused, ["so far", "the bucket says no"]),
+        (read_only, ["/here could not be looked at (Read-only file system)"]),
         (
             broken,
-            ["it could not be looked at (ZeroDivisionError: https://cdn.example.org/a.png?…)"],
+            ["it could not be looked at: ZeroDivisionError: https://cdn.example.org/a.png?…"],
         ),
     ],
 )

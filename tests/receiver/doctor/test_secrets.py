@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archiver.inbox.quarantine import Quarantine, Rejected
 from receiver.config import from_tree
 from receiver.doctor import secrets
 from receiver.doctor.finding import Verdict
@@ -16,15 +17,19 @@ from receiver.doctor.secrets import (
     judge_keys,
     judge_networks,
     judge_public_url,
+    judge_refusals,
     judge_tokens,
     judge_use,
 )
-from receiver.hearing import SecretUse
+from receiver.hearing import Disbelief, SecretUse
 from receiver.provider_tables import Api
 from receiver.settings import Token
+from receiver.signatures import DOITONG_HEADER, Verifier, sign
 from tests.clocks import NOON
 from tests.receiver.deliveries import delivery, record
 from tests.receiver.doctor.patients import archive, patient, verdicts
+
+SIGNED_BY_ANOTHER = [(DOITONG_HEADER.encode(), sign("another", b"").encode())]
 
 
 def use(**said: Any) -> SecretUse:
@@ -43,8 +48,62 @@ def use(**said: Any) -> SecretUse:
 )
 def test_secrets_that_are_not_used(used: SecretUse, verdict: Verdict, says: str) -> None:
     """One that has never verified anything may be the wrong one."""
-    [judged] = judge_use([used])
+    [judged] = judge_use([used], heard_any=True)
     assert (judged.verdict, says in judged.sentence) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "tries"),
+    [("doitong", "`holdfast send`"), ("modelslab", "`holdfast submit`"), ("dashscope", "rule")],
+)
+def test_what_tries_a_secret_that_nothing_has_come_for(provider: str, tries: str) -> None:
+    """`holdfast send` signs as Doitong does, and as nobody else."""
+    [judged] = judge_use([use(provider=provider, last_at=None)], heard_any=False)
+    assert judged.verdict is Verdict.WARN
+    assert judged.sentence.endswith("secret a is untried, as nothing has come yet")
+    assert tries in judged.cure
+    assert ("holdfast send" in judged.cure) is (provider == "doitong")
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "verdict"), [(None, Verdict.FAIL), (90, Verdict.FAIL), (30, Verdict.WARN)]
+)
+async def test_webhooks_that_are_refused_since_one_was_verified(
+    tmp_path: Path, minutes_ago: int | None, verdict: Verdict
+) -> None:
+    """A wrong secret shows beside one that verified something before; the cure is what to do."""
+    archive(tmp_path)
+    inbox = tmp_path / "inbox"
+    if minutes_ago is not None:
+        verified_at = NOON - timedelta(minutes=minutes_ago)
+        await record(inbox / "receive.db", delivery(b"{}", received_at=verified_at))
+    quarantine = Quarantine(inbox / "quarantine.db")
+    await quarantine.start()
+    quarantine.offer(
+        Rejected(
+            source="doitong",
+            path_token="",
+            received_at=NOON - timedelta(minutes=10),
+            peer="192.0.2.7",
+            reason=Verifier(DOITONG_HEADER, {"a": "b"}).verify(SIGNED_BY_ANOTHER, b"").reason,
+            headers=(),
+            body=b"{}",
+        )
+    )
+    await quarantine.close()
+    judged = list(secrets.secrets(patient(tmp_path)))[-1]
+    assert judged.verdict is verdict
+    assert "of doitong, until 2026-11-21 11:50 UTC, were answered 401" in judged.sentence
+    for word in ("dashboard", "SIGHUP", "holdfast deliveries reverify"):
+        assert word in judged.cure
+
+
+def test_what_no_secret_could_verify_again() -> None:
+    """Of a path's token nothing is kept, so nobody is told to verify it once more."""
+    one = Disbelief(provider="modelslab", count=3, last_at=NOON, alone=False)
+    [judged] = judge_refusals([one])
+    assert (judged.verdict, "reverify" in judged.cure) == (Verdict.WARN, False)
+    assert "providers.modelslab.keys" in judged.cure
 
 
 async def test_the_inboxes_tell_which_are_used(tmp_path: Path) -> None:
