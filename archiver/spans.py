@@ -22,6 +22,8 @@ from archiver.moments import to_millis
 from archiver.redact import redact
 
 _NANOSECONDS = 1_000_000  # in a millisecond
+# Of a batch; a role that ends waits no longer for a collector that does not answer.
+_PATIENCE_SECONDS = 2.0
 # A collector that is down is its operator's affair, and no line of ours for each batch.
 _SENDER = "opentelemetry"
 
@@ -31,7 +33,8 @@ class Collector:
 
     def __init__(self, endpoint: str, role: str) -> None:
         logging.getLogger(_SENDER).setLevel(logging.CRITICAL)
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
+        url = f"{endpoint.rstrip('/')}/v1/traces"
+        exporter = OTLPSpanExporter(endpoint=url, timeout=_PATIENCE_SECONDS)
         resource = Resource.create({"service.name": "holdfast", "holdfast.role": role})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
