@@ -49,7 +49,7 @@ def _complaints(config: Config) -> Iterator[str]:
         trust_of,
         _check_bucket,
         _check_private,
-        _check_notify,
+        _check_receiver,
         _check_render,
     )
     for check in checks:
@@ -68,7 +68,7 @@ def _check_private(config: Config) -> None:
     guard(host, config.tokens)
 
 
-def _check_notify(config: Config) -> None:
+def _check_receiver(config: Config) -> None:
     """An address is known before anything is sent; where a name leads shows when it is."""
     notify = config.notify
     host = urlsplit(notify.url).hostname or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,9 @@ from receiver.commands.status_recovery import recovery
 from receiver.hearing import DAY, by_source, labels_of, secret_use, silences
 from receiver.settings import CatalogTable, Config
 
+# How many of each (kind, state).
+Jobs = Mapping[tuple[str, str], int]
+
 _SOON = timedelta(hours=1)
 # Of the reasons why jobs were given up so many are told.
 _MOST_REASONS = 10
@@ -29,11 +32,12 @@ _MOST_REASONS = 10
 def facts(archive: CatalogReader, config: Config, now: datetime) -> dict[str, Any]:
     """All of them; raises CatalogUnavailableError."""
     with archive.view() as tables:
+        jobs = tables.counts.jobs()
         return {
             **_urgent(tables, now),
-            **_counts(tables),
+            **_counts(tables, jobs),
             **_heard(tables, config, now),
-            "renderer": _renderer(tables, now),
+            "renderer": _renderer(tables, jobs, now),
             **credit(tables, config.providers, now),
             **recovery(tables, config.backup, now),
             **_sizes(tables, config.catalog),
@@ -52,9 +56,9 @@ def _urgent(tables: Tables, now: datetime) -> dict[str, Any]:
     }
 
 
-def _counts(tables: Tables) -> dict[str, Any]:
+def _counts(tables: Tables, jobs: Jobs) -> dict[str, Any]:
     overview = tables.overview
-    generations, jobs = overview.generations(), tables.counts.jobs()
+    generations = overview.generations()
     return {
         "slots": tables.generations.count_slots_by_state(),
         "generations": {f"{provider} {state}": n for (provider, state), n in generations.items()},
@@ -97,8 +101,7 @@ def _heard(tables: Tables, config: Config, now: datetime) -> dict[str, Any]:
     }
 
 
-def _renderer(tables: Tables, now: datetime) -> dict[str, Any]:
-    jobs = tables.counts.jobs()
+def _renderer(tables: Tables, jobs: Jobs, now: datetime) -> dict[str, Any]:
     return {
         "beat_seconds_ago": _beat_seconds_ago(tables, RENDERER, now),
         "waiting": jobs.get((RENDERER, "available"), 0) + jobs.get((RENDERER, "scheduled"), 0),
