@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Only what makes the locks is more than pip; what they hold, pip installs.
+LOCK = $(BIN)/uv pip compile --no-config --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command 'make lock'
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench torture format clean
+.PHONY: help run test check bench torture lock audit format clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,9 +41,18 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.gallery
 	$(BIN)/python -m benchmarks.demo
 
-torture: $(VENV)/.dev ## kill -9 and restarts of every role under load, some minutes of it
+torture: $(VENV)/.dev ## every promise attacked, and a table of it: half an hour; TORTURE=--long: many hours
 	$(BIN)/python -m tests.torture $(TORTURE)
 	GENERATIONS=5000 $(BIN)/python -m pytest tests/acceptance/test_rebuild.py -k deleted
+
+lock: $(VENV)/.lock ## what is installed in images, anew: by version and hash, for every platform
+	$(LOCK) pyproject.toml --extra render --extra credentials -o deploy/requirements-render.lock
+	$(LOCK) pyproject.toml -c deploy/requirements-render.lock -o deploy/requirements.lock
+	echo 'setuptools>=77' | $(LOCK) - -c deploy/requirements-render.lock -o deploy/requirements-build.lock
+
+audit: $(VENV)/.lock ## is a vulnerability known in what the locks name? fails where nobody can be asked
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r deploy/requirements.lock
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r deploy/requirements-render.lock
 
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .
@@ -62,3 +75,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.lock: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9' 'pip-audit>=2.9'
+	@touch $@

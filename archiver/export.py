@@ -51,7 +51,12 @@ COLUMNS = (
     "notes",
 )
 
-_INNER_CELL = re.compile(r"([;\t|\r\n]\s*)(?=[=+@＝＋＠\-－﹣])")
+# Where a spreadsheet that separates by these would begin another cell, whatever nobody sees before
+# its sign. All of the run is taken at once, or a million line breaks would take hours.
+_INNER_CELL = re.compile(
+    r"([;\t|\r\n][;|\s\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*+)"
+    r"([=+@\-⁺⁼₊₌⩵⩶﬩﹢﹣﹦﹫＋－＝＠]?)"
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -98,8 +103,7 @@ def cell(value: str | float | bool | None) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return repr(value)
-    # A spreadsheet that separates by these would begin another cell behind them.
-    value = _INNER_CELL.sub(r"\1'", value)
+    value = _INNER_CELL.sub(lambda it: f"{it[1]}'{it[2]}" if it[2] else it[0], value)
     return f"'{value}" if _is_formula(value) else value
 
 

@@ -18,7 +18,7 @@ _SCHEME = "data:"
 # No picture's or video's first bytes are all of this alphabet for so long.
 _SNIFFED_BYTES = 64
 _ALPHABET = re.compile(rb"[A-Za-z0-9+/= \t\r\n]*")
-_PREFIX = re.compile(rb"[ \t\r\n]*data:[\w/+.;=-]*;base64,", re.IGNORECASE)
+_PREFIX = re.compile(rb"\A[ \t\r\n]*data:[\w/+.;=-]*;base64,", re.IGNORECASE)
 _SPACES = b" \t\r\n"
 
 

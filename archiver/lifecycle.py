@@ -131,6 +131,9 @@ SETTLED = frozenset({SlotState.ARCHIVED, SlotState.RENDERED, SlotState.HELD, Slo
 _MAY_BE_BETTER = frozenset({FailureClass.TRANSIENT, FailureClass.RENDERABLE})
 
 # What a provider has yet to speak its last word on.
+# The code of the failure of what is lost because nothing more was heard of it.
+SILENT = "silent"
+
 UNDER_WAY = frozenset({GenerationState.QUEUED, GenerationState.RUNNING})
 
 _DELIVERED = frozenset({GenerationState.PARTIAL, GenerationState.SUCCEEDED})

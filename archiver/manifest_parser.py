@@ -119,7 +119,7 @@ def parse(text: bytes, *, key: int | None = None) -> Generation:
         if found.format != FORMAT:
             raise _of_another_format(found.format)
         return _generation(found, key)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _refusal(text, error) from error
 
 
@@ -127,7 +127,7 @@ def _refusal(text: bytes, error: Exception) -> ManifestError:
     """Why it cannot be read: what it is comes before what is wrong with it."""
     try:
         named = _decode_head(text).format
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return ManifestError(f"it is no manifest: {error}")
     if named != FORMAT:
         return _of_another_format(named)

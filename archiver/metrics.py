@@ -4,14 +4,37 @@ Nothing that a stranger can choose (ids, URLs, hosts) is ever a label.
 """
 
 import os
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
 # Of a role there is one process at a time, and the next one goes on counting where it ended: were
 # it a file for each process, every crash would leave some more to be read at each scrape.
 PROCESS_NAME = "PROMETHEUS_MULTIPROC_NAME"
+# Room for all that one role counts, in each of its files.
+_ROOM_BYTES = 1 << 16
+_FILES = ("counter", "gauge_max", "histogram")
+
+
+def _shared(folder: Path, name: str) -> Any:
+    """Counts that the processes share, or that this one keeps to itself, where no room is for them.
+
+    They are mapped into memory: whoever then counts what finds no room on a full disk is ended by a
+    signal (SIGBUS). So all the room is taken at the start.
+    """
+    try:
+        for file in (folder / f"{kind}_{name}.db" for kind in _FILES):
+            with file.open("ab") as counts:
+                os.posix_fallocate(counts.fileno(), 0, _ROOM_BYTES)
+    except OSError:
+        return values.MutexValue
+    return values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
 if PROCESS_NAME in os.environ:
-    values.ValueClass = values.MultiProcessValue(lambda: os.environ[PROCESS_NAME])  # type: ignore[no-untyped-call]
+    _folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    values.ValueClass = _shared(_folder, os.environ[PROCESS_NAME])
 
 _MINUTE, _HOUR = 60, 3600
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import TypeVar
 
@@ -32,6 +34,9 @@ READY = b"ready\n"
 
 # How long requests and jobs under way may take once a role is told to stop.
 DRAIN_SECONDS = 20.0
+
+# More connections than anybody permits, and no more than a loop over all of them can bear.
+_FILES = 65536
 
 # How often a process tells the metrics that it is not stuck.
 _SEEN_SECONDS = 5.0
@@ -63,6 +68,7 @@ def main(
     line = sys.stdin.buffer.readline()
     log.configure(role, msgspec.json.decode(line, type=_Orders).config.log)
     status = 0
+    _may_open_many()
     gc.freeze()  # what was imported lives as long as the process, so nobody need look at it again
     orders = msgspec.json.decode(line, type=kind)
     try:
@@ -78,6 +84,15 @@ def main(
         log.logger().error("the role ended by a fault of ours", exc_info=group)
         status = 1
     sys.exit(status)
+
+
+def _may_open_many() -> None:
+    """Raises the usual limit of 1024 files, for every connection is one, as far as is permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # a kernel may have a limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

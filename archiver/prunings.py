@@ -7,10 +7,12 @@ this table has a room outside of it, and the role that must never wait starts wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from archiver.moments import from_millis
 from archiver.sqlite import Connection, Error, open_reader
 
 
@@ -35,6 +37,18 @@ class Prunings:
             "INSERT INTO prunings VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
             [(it.inbox, it.first, it.last, int(ready)) for it in prunings],
         )
+
+    def reached(self, inbox: str) -> tuple[int, datetime | None]:
+        """How far that inbox is absorbed, and when the delivery at that position was received, if
+        it was noted."""
+        row = self._connection.execute(
+            "SELECT position, received_at FROM inbox_positions WHERE inbox = ?", (inbox,)
+        ).fetchone()
+        return (row[0], from_millis(row[1])) if row else (0, None)
+
+    def begin_anew(self, inbox: str) -> None:
+        """Strikes off all orders for an inbox: they are of another with the same name."""
+        self._connection.execute("DELETE FROM prunings WHERE inbox = ?", (inbox,))
 
     def waiting(self) -> list[Pruning]:
         """Those that are not ready."""
@@ -67,17 +81,21 @@ class Prunings:
         return [Pruning(inbox=inbox, first=first, last=last) for inbox, first, last in rows]
 
 
-def ordered(catalog: Path, inbox: str) -> Sequence[Pruning]:
+def ordered(
+    catalog: Path, inbox: str, is_meant: Callable[[int, datetime | None], bool]
+) -> Sequence[Pruning]:
     """What is to be taken out of that inbox; nothing if the catalog cannot be read just now.
 
-    The file is opened anew each time: it may be another one by the next.
+    Nor if it means another inbox of that name, which `is_meant` tells by what was absorbed last
+    (`Prunings.reached`). The file is opened anew each time: it may be another one by the next.
     """
     try:
         connection = open_reader(catalog)
     except Error:
         return ()
     try:
-        return Prunings(connection).ready(inbox)
+        prunings = Prunings(connection)
+        return prunings.ready(inbox) if is_meant(*prunings.reached(inbox)) else ()
     except Error:
         return ()
     finally:

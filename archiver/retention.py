@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.inbox import InboxReader, is_the_one
 from archiver.inbox.sqlite import SqliteInboxReader
 from archiver.prunings import Pruning
 
@@ -31,14 +32,14 @@ class Retention:
         """Orders out the bodies that came before that moment; how many orders it takes."""
         count = 0
         for inbox in inboxes:
-            absorbed = await self.reader.read(partial(_absorbed, inbox.uuid))
+            upto = await self.reader.read(partial(absorbed_upto, inbox))
             above = 0
-            while page := inbox.bodies(above=above, upto=absorbed, before=before, limit=_PORTION):
+            while page := inbox.bodies(above=above, upto=upto, before=before, limit=_PORTION):
                 above = page[-1][0]
                 old = [position for position, can_go in page if can_go]
                 if old:
                     count += await self.catalog.write(
-                        partial(_order, inbox=inbox.uuid, positions=old, now=now)
+                        partial(_order, inbox=inbox, positions=old, now=now)
                     )
                 elif inbox.has_bodies(page[0][0], above):
                     break  # they are in the order in which they came
@@ -67,17 +68,21 @@ def ranges(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
             begin = end
 
 
-def _absorbed(inbox: str, tables: Tables) -> int:
-    return tables.deliveries.position(inbox)
+def absorbed_upto(inbox: InboxReader, tables: Tables) -> int:
+    """How far an inbox is absorbed, if it still is the one that was; else 0."""
+    position, received_at = tables.prunings.reached(inbox.uuid)
+    return position if is_the_one(inbox, position, received_at) else 0
 
 
-def _order(tables: Tables, *, inbox: str, positions: Sequence[int], now: datetime) -> int:
-    span = Pruning(inbox=inbox, first=positions[0], last=positions[-1])
+def _order(
+    tables: Tables, *, inbox: SqliteInboxReader, positions: Sequence[int], now: datetime
+) -> int:
+    span = Pruning(inbox=inbox.uuid, first=positions[0], last=positions[-1])
     needed = set(tables.forgetting.needed(span, now=now))
     # Whoever brings an older copy of the catalog back has to absorb them again.
-    absorbed = tables.deliveries.position(inbox)
-    free = [it for it in positions if it not in needed and it <= absorbed]
-    orders = [Pruning(inbox=inbox, first=first, last=last) for first, last in ranges(free)]
+    upto = absorbed_upto(inbox, tables)
+    free = [it for it in positions if it not in needed and it <= upto]
+    orders = [Pruning(inbox=inbox.uuid, first=first, last=last) for first, last in ranges(free)]
     tables.prunings.order(orders, ready=True)
     return len(orders)
 

@@ -10,8 +10,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from archiver.drawing import drawn_from
-from archiver.lifecycle import refuse, settle
-from archiver.models import Failure, FailureClass, Generation, Link, Slot, Undrawn
+from archiver.lifecycle import SILENT, refuse, settle
+from archiver.models import (
+    Failure,
+    FailureClass,
+    Generation,
+    GenerationState,
+    Link,
+    Slot,
+    Undrawn,
+)
 
 
 def revive_links(generation: Generation, index: int, *, now: datetime) -> Generation:
@@ -57,6 +65,14 @@ def ask_again(generation: Generation) -> Generation:
     """The generation once it is forgotten that its provider was asked for other links in vain."""
     slots = (slot if slot.role else replace(slot, asked=0) for slot in generation.slots)
     return settle(generation, slots)
+
+
+def wait_again(generation: Generation) -> Generation:
+    """The generation once it is forgotten that it was given up because its provider was silent."""
+    failure = generation.failure
+    if generation.state is GenerationState.LOST and failure and failure.code == SILENT:
+        generation = replace(generation, state=GenerationState.RUNNING, failure=None)
+    return ask_again(settle(generation))
 
 
 def _with_links(generation: Generation, index: int, change: Callable[[Link], Link]) -> Generation:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archiver.durable import make_folder
 from archiver.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def open_writer(
     Error. A lock of somebody else's is waited for `busy_seconds`, by default BUSY_SECONDS.
     """
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     mode = "rwc" if create else "rw"
     connection = _connect(f"{path.resolve().as_uri()}?mode={mode}", busy_seconds)
     connection.execute("PRAGMA journal_mode=WAL")

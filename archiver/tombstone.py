@@ -87,7 +87,7 @@ def parse(text: bytes) -> Tombstone:
     """The tombstone that was rendered so; raises ManifestError."""
     try:
         found = _decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"it is not as a tombstone must be: {error}") from error
     if found.format != FORMAT:
         raise ManifestError(f"it is of the format {found.format[:40]!r}, which is no tombstone's")

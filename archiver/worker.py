@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from archiver import tracing
 from archiver.catalog import Catalog, Tables
 from archiver.errors import CatalogUnavailableError, LeaseLostError
+from archiver.leaps import settle_leap
 from archiver.log import logger
 from archiver.metrics import JOBS_SETTLED
 from archiver.work import Job, JobKind, JobState
@@ -98,6 +99,7 @@ class Worker:
         now = self._now()
 
         def claim(tables: Tables) -> list[Job]:
+            settle_leap(tables, now=now)
             tables.jobs.promote(now=now)
             tables.jobs.recover(now=now)
             return [

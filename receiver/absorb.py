@@ -26,6 +26,7 @@ from archiver.metrics import ABSORBED, UNKNOWN_STATUSES
 from archiver.models import Delivery, Generation, Observation
 from archiver.prunings import Pruning
 from archiver.redact import redact
+from archiver.retention import absorbed_upto
 from archiver.tombstone import emptied
 from receiver.inboxes import Inboxes
 from receiver.providers import PROVIDERS, observations
@@ -272,20 +273,14 @@ def _name(observation: Observation) -> Name:
 
 
 def _position(inbox: InboxReader, tables: Tables) -> int:
-    """How far an inbox is absorbed, if it still is the one that was.
-
-    A copy that somebody brought back ends earlier, and then goes on with deliveries at positions
-    that were others'. Whatever is heard twice has its effect once, so it begins anew.
-    """
-    position = tables.deliveries.position(inbox.uuid)
-    if not position:
-        return 0
-    last, received_at = inbox.get(position), tables.deliveries.reached_at(inbox.uuid)
-    if last is not None and received_at in (None, last.received_at):
-        return position
-    logger().warning("an inbox is an older copy; absorbing it anew", inbox=inbox.uuid)
-    tables.deliveries.begin_anew(inbox.uuid)
-    return 0
+    """How far an inbox is absorbed; whatever is heard twice has its effect once, so an older copy
+    begins anew."""
+    position = absorbed_upto(inbox, tables)
+    if not position and tables.deliveries.position(inbox.uuid):
+        logger().warning("an inbox is an older copy; absorbing it anew", inbox=inbox.uuid)
+        tables.deliveries.begin_anew(inbox.uuid)
+        tables.prunings.begin_anew(inbox.uuid)
+    return position
 
 
 def _advance(last: Delivery, tables: Tables) -> None:

@@ -6,7 +6,7 @@ A browser that has logged in shows a pass instead, which is as good for reading 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from ipaddress import ip_address
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from archiver.errors import ConfigError
 from archiver.web.answers import problem
 from archiver.web.error_pages import wants_page
 from receiver.passes import COOKIE, Passes
+from receiver.peers import FailureLimit, Network, caller
 from receiver.settings import Token
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
@@ -33,27 +34,65 @@ _SCOPES = (
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def guard(host: str, tokens: Mapping[str, Token], passes: Passes | None = None) -> Middleware:
+class Keyring:
+    """The tokens there are, for whoever shows one; from whose address too many wrong ones come must
+    wait, and then no token of theirs is looked at.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, Token],
+        failures: FailureLimit,
+        trusted_proxies: tuple[Network, ...],
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.tokens = tokens
+        self._failures = failures
+        self._trusted_proxies = trusted_proxies
+        self._monotonic = monotonic
+
+    def wait_seconds(self, request: web.Request) -> int | None:
+        """How long this caller has to wait until a token of theirs is looked at; None: not."""
+        return self._failures.retry_after_seconds(self._caller(request), self._monotonic())
+
+    def find(self, request: web.Request, secret: str) -> Token | None:
+        """The token that has this secret; that none has is remembered of the caller."""
+        given = sha256(secret.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        found = None
+        for token in self.tokens.values():
+            if hmac.compare_digest(given, token.sha256.lower().encode()):
+                found = token
+        if found is None:
+            self._failures.failed(self._caller(request), self._monotonic())
+        return found
+
+    def _caller(self, request: web.Request) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        return caller(request.remote or "", forwarded, self._trusted_proxies)
+
+
+def guard(host: str, keyring: Keyring, passes: Passes | None = None) -> Middleware:
     """The middleware for a listener on `host`; raises ConfigError if it would be open to others.
 
     Without `passes` nobody can log in.
     """
-    local = _is_loopback(host)
-    if not local and not tokens:
-        raise ConfigError(
-            f"the private listener stands on {host}, which others can reach, and there is no "
-            'token: add [tokens.NAME] with sha256 = "…" (of a long random secret) and scopes'
-        )
+    require_tokens(host, keyring.tokens)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in _OPEN_PATHS or request.path.startswith(_OPEN_FOLDER):
             return await handler(request)
-        if not tokens:
+        if not keyring.tokens:
             refused = _refused_without_tokens(request)
             return problem(403, refused) if refused else await handler(request)
         scope = _scope(request.method, request.path)
-        token = _bearer(request, tokens)
+        token = None
+        if (secret := _bearer(request)) is not None:
+            wait_seconds = keyring.wait_seconds(request)
+            if wait_seconds is not None:
+                return too_many(wait_seconds)
+            token = keyring.find(request, secret)
         if passes is not None and scope == "read" and "Authorization" not in request.headers:
             token = passes.token_of(request.cookies.get(COOKIE, ""))
             if token is not None and _is_built_in(request):
@@ -65,6 +104,15 @@ def guard(host: str, tokens: Mapping[str, Token], passes: Passes | None = None) 
         return await handler(request)
 
     return check
+
+
+def require_tokens(host: str, tokens: Mapping[str, Token]) -> None:
+    """Raises ConfigError if a listener on `host` would be open to others."""
+    if not tokens and not _is_loopback(host):
+        raise ConfigError(
+            f"the private listener stands on {host}, which others can reach, and there is no "
+            'token: add [tokens.NAME] with sha256 = "…" (of a long random secret) and scopes'
+        )
 
 
 def _refused_without_tokens(request: web.Request) -> str | None:
@@ -108,19 +156,17 @@ def _is_built_in(request: web.Request) -> bool:
     return said != ("navigate", "document")
 
 
-def token_of_secret(secret: str, tokens: Mapping[str, Token]) -> Token | None:
-    """The token that has this secret, if any has."""
-    given = sha256(secret.encode("utf-8", "surrogateescape")).hexdigest().encode()
-    found = None
-    for token in tokens.values():
-        if hmac.compare_digest(given, token.sha256.lower().encode()):
-            found = token
-    return found
+def too_many(wait_seconds: int) -> web.Response:
+    """What is said to a caller from whose address too many wrong tokens have come."""
+    refused = problem(429, f"too many wrong tokens; try again in {wait_seconds} seconds")
+    refused.headers["Retry-After"] = str(wait_seconds)
+    return refused
 
 
-def _bearer(request: web.Request, tokens: Mapping[str, Token]) -> Token | None:
+def _bearer(request: web.Request) -> str | None:
+    """The secret that a request shows; None if it shows none."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return token_of_secret(secret.strip(), tokens) if scheme.lower() == "bearer" else None
+    return secret.strip() if scheme.lower() == "bearer" else None
 
 
 def _unknown(request: web.Request, *, can_log_in: bool) -> web.Response:

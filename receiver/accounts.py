@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from archiver.durable import make_folder, sync
 from archiver.errors import ConfigError
 
 _SECRET_BYTES = 32
@@ -63,7 +64,7 @@ def open_accounts(folder: Path) -> Accounts:
 
 def _make(path: Path) -> None:
     """Written aside and linked into place: whoever comes second finds the whole of the first's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     made = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -72,6 +73,7 @@ def _make(path: Path) -> None:
         os.fsync(file.fileno())
     try:
         os.link(made, path)
+        sync(path.parent)
     except FileExistsError:
         pass
     finally:

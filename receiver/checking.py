@@ -11,7 +11,7 @@ from archiver.blobs.place import place_of
 from archiver.egress import EgressPolicy
 from archiver.egress.policy import is_permitted_address
 from archiver.errors import ConfigError
-from receiver.access import guard
+from receiver.access import require_tokens
 from receiver.config import host_and_port
 from receiver.settings import Config
 from receiver.signing import trust_of
@@ -65,7 +65,7 @@ def _check_bucket(config: Config) -> None:
 
 def _check_private(config: Config) -> None:
     host, _ = host_and_port(config.listen.private, "listen.private")
-    guard(host, config.tokens)
+    require_tokens(host, config.tokens)
 
 
 def _check_receiver(config: Config) -> None:

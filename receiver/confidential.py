@@ -31,7 +31,7 @@ _NAMED_IN_TEXT = re.compile(
     r"""\b(?:(?:x|api|access|secret)[_-]?)*(?:key|password|secret|token)\s*[:=]\s*"[^"]*\"""",
     re.IGNORECASE,
 )
-_LAST_PART = re.compile(r"([^\[\].]*)[\[\].]*\Z")
+_BETWEEN_PARTS = re.compile(r"[\[\].]")
 _NO_LETTER = re.compile(r"[^a-z]")
 # A key this short would be found in every text; no provider gives one out.
 _SHORTEST_KEY = 6
@@ -65,7 +65,7 @@ def _cut(body: bytes, secrets: Collection[str]) -> bytes | None:
         return None
     if "\0" in text:  # UTF-16, in which no search would find anything
         return None
-    if text.lstrip()[:1] in ("{", "["):
+    if text.lstrip()[:1] in ("{", "[", '"'):
         return _cut_json(body, secrets)
     return _cut_form(text, body) if "=" in text else body
 
@@ -137,8 +137,8 @@ def _cut_form(text: str, body: bytes) -> bytes | None:
 
 def _is_secret(name: str) -> bool:
     """By its last part: `data[key]`, `key[]` and `X-Api-Key` are a key as well."""
-    last = _LAST_PART.search(name)
-    return _NO_LETTER.sub("", (last[1] if last else name).lower()) in _FIELDS
+    last = _BETWEEN_PARTS.split(name.rstrip("[]."))[-1]
+    return _NO_LETTER.sub("", last.lower()) in _FIELDS
 
 
 @lru_cache(maxsize=1024)  # few keys make all the requests

@@ -123,6 +123,7 @@ def _check(config: Config) -> None:
     host_and_port(config.listen.private, "listen.private")
     host_and_port(config.listen.gateway, "listen.gateway")
     _ = config.listen.proxies, config.egress.networks, config.gateway.networks
+    _ = config.egress.proxy_url
     _check_notify(config.notify)
     for name, table in config.providers.all.items():
         if not _is_origin(table.base_url):

@@ -81,7 +81,8 @@ def as_toml(config: Config, said: Layered) -> str:
         value = f"{_dotted(it.name)} = {_toml(it.value)}"
         if it.value is None:
             value = f"# {_dotted(it.name)} is not set"
-        lines.append(f"{value}  # {source(said, it)}")
+        # Whoever named a variable or a file may have put a line break into the name.
+        lines.append(f"{value}  # {_text(source(said, it))[1:-1]}")
     return "\n".join(lines)
 
 

@@ -135,7 +135,7 @@ def read_certificate(pem: bytes) -> Certificate | None:
         certificate = x509.load_pem_x509_certificate(pem)
         valid_from = certificate.not_valid_before_utc
         valid_until = certificate.not_valid_after_utc
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
         return None
     return Certificate(
         key=_fit_key(certificate),

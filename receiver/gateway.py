@@ -21,7 +21,7 @@ from archiver.log import Outage, logger
 from archiver.metrics import EXCHANGES
 from archiver.models import Heard, Observation
 from receiver.accounts import Accounts
-from receiver.admission import Admission
+from receiver.admission import Admission, GuessingError
 from receiver.decoding import decodable
 from receiver.exchange import Exchange, Request, encode
 from receiver.healing import Healing
@@ -85,7 +85,10 @@ class Gateway:
         """Passes one request on, and its answer back."""
         forwarded = request.headers.getall("X-Forwarded-For", ())
         peer = caller(request.remote or "", forwarded, self.trusted_proxies)
-        way = self.admission.admit(peer, request.raw_path, self.apis)
+        try:
+            way = self.admission.admit(peer, request.raw_path, self.apis)
+        except GuessingError as error:
+            return _own(429, "too_many", str(error), retry_after=error.wait_seconds)
         if way is None:
             return _own(404, "no_such_way", "no provider is reached this way from your address")
         if request.method in _NOT_PASSED_ON:
@@ -263,11 +266,13 @@ def _hung_up(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-def _own(status: int, code: str, message: str) -> web.Response:
+def _own(
+    status: int, code: str, message: str, *, retry_after: int = RETRY_AFTER_SECONDS
+) -> web.Response:
     """An answer that is ours and not the provider's, and says so."""
     headers = {"X-Holdfast-Error": code}
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status in (429, 503):
+        headers["Retry-After"] = str(retry_after)
     return web.json_response(
         {"error": {"code": f"holdfast_{code}", "message": message}}, status=status, headers=headers
     )

@@ -61,6 +61,8 @@ def gather(
         said.put((name,), value, str(file or DEFAULT_FILE))
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and name != f"{ENV_PREFIX}CONFIG":
+            if not _is_utf8(name + text):
+                raise ConfigError(f"the variable {name!a} is not UTF-8")
             place = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
             said.put(place, _from_env(text), name)
     for dotted, value in flags.items():
@@ -88,6 +90,16 @@ def _read_toml(file: Path | None) -> dict[str, Any]:
         raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration {path} is not TOML: {error}") from error
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether the bytes of the environment were; Python makes lone surrogates of those that are
+    not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_env(value: str) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,9 @@ _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\n"
 )
+
+# Who still sends could not read why he was refused if he were cut off at once.
+_LINGERING_SECONDS = 10.0
 
 # For what is left once every request under way was waited for.
 _GOODBYE_SECONDS = 1.0
@@ -36,26 +40,47 @@ class _Refusal(asyncio.Protocol):
 
 
 class _UnderWay:
-    """Counts the requests that are being answered, so that the end can wait for them."""
+    """Knows the requests that are being answered, so that the end can wait for them."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._count = 0
+        self._requests: dict[web.RequestHandler, web.BaseRequest] = {}
         self._ending = False
         self._last: asyncio.Event | None = None  # made by who waits for it
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The handler, counted."""
-        self._count += 1
+        """The handler, while its connection is known to wait for it."""
+        protocol = request.protocol
+        self._requests[protocol] = request
         try:
             response = await self._handler(request)
             if self._ending:
                 response.force_close()
             return response
         finally:
-            self._count -= 1
-            if self._last is not None and not self._count:
+            del self._requests[protocol]
+            if self._last is not None and not self._requests:
                 self._last.set()
+
+    def make_room(self, connections: Sequence[web.RequestHandler]) -> bool:
+        """Cuts off one of those that have asked nothing, or not yet all of it; False: nobody has.
+
+        The one that came first goes first, and who only keeps us waiting for a body the last.
+        """
+        idle = (one for one in connections if one not in self._requests)
+        for one in chain(idle, self._half_asked(connections)):
+            if one.transport is not None and not one.transport.is_closing():
+                one.transport.abort()
+                return True
+        return False
+
+    def _half_asked(
+        self, connections: Sequence[web.RequestHandler]
+    ) -> Iterator[web.RequestHandler]:
+        for one in connections:
+            request = self._requests.get(one)
+            if request is not None and not request.content.is_eof():
+                yield one
 
     def end(self) -> None:
         """From now on each answer says that it is the last of its connection."""
@@ -64,7 +89,7 @@ class _UnderWay:
     async def finished(self, *, patience_seconds: float) -> None:
         """Returns once there are none, or patience has ended."""
         self._last = asyncio.Event()
-        if self._count:
+        if self._requests:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._last.wait(), patience_seconds)
 
@@ -81,15 +106,18 @@ async def listening(
 ) -> AsyncIterator[None]:
     """Serves it on `bound` while inside; on the way out finishes the requests under way.
 
-    A request whose first line has more than `max_line_bytes` is refused.
+    A request whose first line has more than `max_line_bytes` is refused. Beyond `max_connections`
+    whoever comes takes the place of one that has asked nothing; where all have, it is turned away.
 
-    aiohttp's own keep-alive default of an hour would also be the patience with half a header.
+    aiohttp's own keep-alive default of an hour would also be the patience with half a header; and
+    who was refused amid his body is listened to no longer than who says nothing.
     The wire's bytes are what is signed, so nothing is decompressed.
     """
     runner = _runner(
         served,
         access_log=None,
         keepalive_timeout=keepalive_seconds,
+        lingering_time=min(keepalive_seconds, _LINGERING_SECONDS),
         shutdown_timeout=_GOODBYE_SECONDS,
         auto_decompress=False,
         max_line_size=max_line_bytes,
@@ -101,8 +129,9 @@ async def listening(
     handler.request_handler = under_way.answer
 
     def protocol() -> asyncio.BaseProtocol:
-        full = len(handler.connections) >= max_connections
-        return _Refusal() if full else handler()
+        connections = handler.connections
+        full = len(connections) >= max_connections
+        return _Refusal() if full and not under_way.make_room(connections) else handler()
 
     factory: Callable[[], asyncio.BaseProtocol] = protocol
     server = await asyncio.get_running_loop().create_server(factory, sock=bound, backlog=1024)

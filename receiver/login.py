@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from archiver.web.answers import problem
 from archiver.web.rendering import Pages
-from receiver.access import is_of_our_own, token_of_secret
+from receiver.access import Keyring, is_of_our_own, too_many
 from receiver.passes import COOKIE, LIFETIME, Passes
-from receiver.settings import Token
 
 # A path of ours: browsers take a second slash, and a backslash too, for another host's name.
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
@@ -27,8 +25,8 @@ _MAX_FIELDS = 8
 class Login:
     """`/login` and `/logout`, where there are tokens."""
 
-    def __init__(self, tokens: Mapping[str, Token], passes: Passes, pages: Pages) -> None:
-        self._tokens = tokens
+    def __init__(self, keyring: Keyring, passes: Passes, pages: Pages) -> None:
+        self._keyring = keyring
         self._passes = passes
         self._pages = pages
 
@@ -57,8 +55,11 @@ class Login:
             form = dict(parse_qsl(body.decode(errors="replace"), max_num_fields=_MAX_FIELDS))
         except ValueError:
             return problem(400, f"a form here has at most {_MAX_FIELDS} fields")
+        wait_seconds = self._keyring.wait_seconds(request)
+        if wait_seconds is not None:
+            return too_many(wait_seconds)
         secret, leads_to = form.get("token", "").strip(), form.get("next", "")
-        token = token_of_secret(secret, self._tokens)
+        token = self._keyring.find(request, secret)
         if token is None:
             return self._form(leads_to, 401, "There is no such token.")
         if not {"read", "admin"}.intersection(token.scopes):

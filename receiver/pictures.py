@@ -57,6 +57,11 @@ class PictureLinks:
         genuine = hmac.compare_digest(self._sign(number, expires), found["signature"])
         return number if genuine and now.timestamp() < expires else None
 
+    def left_seconds(self, path: str, now: datetime) -> int:
+        """How long a link that is ours will still be good."""
+        found = _PATH.fullmatch(path)
+        return max(0, int(int(found["expires"]) - now.timestamp())) if found else 0
+
     def _sign(self, number: int, expires: int) -> str:
         mac = hmac.digest(self._key, f"{number} {expires}".encode(), "sha256")
         return urlsafe_b64encode(mac).rstrip(b"=").decode()
@@ -105,7 +110,8 @@ class Pictures:
         return servable(*found) if found else None
 
     async def _send(self, request: web.BaseRequest, asset: Asset) -> web.StreamResponse:
-        response = web.StreamResponse(headers=_headers(asset))
+        left_seconds = self.links.left_seconds(request.raw_path, self.now())
+        response = web.StreamResponse(headers=_headers(asset, left_seconds))
         if request.method == "HEAD":
             await response.prepare(request)
             return response
@@ -126,12 +132,13 @@ class Pictures:
         return response
 
 
-def _headers(asset: Asset) -> dict[str, str]:
+def _headers(asset: Asset, left_seconds: int) -> dict[str, str]:
     return {
         "Content-Type": asset.media_type,
         "Content-Length": str(asset.size_bytes),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "ETag": f'"{asset.sha256.hex()}"',
-        "Cache-Control": "private, max-age=86400, immutable",
+        # No longer than the link: what is forgotten meanwhile is gone everywhere by then.
+        "Cache-Control": f"private, max-age={left_seconds}, immutable",
     }

@@ -15,7 +15,7 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import InboxWriter, NewDelivery
 from archiver.ledger import keep
-from archiver.lifecycle import has_ended, lose, stop_asking
+from archiver.lifecycle import SILENT, has_ended, lose, stop_asking
 from archiver.merging import merge
 from archiver.models import DeliveryRef, Failure, FailureClass, Generation, Heard, SlotState
 from archiver.planning import plan
@@ -173,7 +173,7 @@ def _given_up(generation: Generation, silence: timedelta) -> Generation:
         return stop_asking(generation)
     message = f"no end was heard of in {silence.total_seconds() / 3600:.0f} hours"
     failure_class = FailureClass.RENDERABLE
-    return lose(generation, Failure(failure_class=failure_class, code="silent", message=message))
+    return lose(generation, Failure(failure_class=failure_class, code=SILENT, message=message))
 
 
 def _asked_since(job: Job, generation: Generation) -> datetime:

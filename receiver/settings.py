@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ from archiver.log import Style
 from receiver.measures import Count, Days, Hours, Network, Seconds, Sha256, Size, networks
 from receiver.provider_tables import Providers
 from receiver.sections import Section
+
+_PROXY = re.compile(r"http://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?")
 
 
 class Listen(Section, frozen=True):
@@ -80,17 +83,27 @@ class Gateway(Section, frozen=True):
 
 
 class Egress(Section, frozen=True):
-    """What fetching a result may do; looser settings are for tests and the demo."""
+    """What fetching a result may do; looser settings are for tests and the demo.
+
+    With a `proxy`, `http://host:port`, links are asked for through that, which judges where names
+    lead; `allow_cidrs` then holds for links that name an address.
+    """
 
     allow_http: bool = False
     allow_ports: tuple[int, ...] = (443,)
     allow_cidrs: tuple[str, ...] = ()
     max_bytes: Count = 512 << 20
+    proxy: str = ""
 
     @property
     def networks(self) -> tuple[Network, ...]:
         """`allow_cidrs`, parsed; raises ConfigError."""
         return networks(self.allow_cidrs, "egress.allow_cidrs")
+
+    @property
+    def proxy_url(self) -> str | None:
+        """`proxy`, or None where there is none; raises ConfigError."""
+        return _proxy(self.proxy) if self.proxy else None
 
 
 class Archive(Section, frozen=True):
@@ -191,6 +204,17 @@ class Config(Section, frozen=True):
     tracing: Tracing = Tracing()
     tokens: dict[str, Token] = {}
     render: dict[str, Any] = {}
+
+
+def _proxy(url: str) -> str:
+    if "@" in url:
+        raise ConfigError(
+            "egress.proxy names a user or a password, and is no place for a secret; "
+            "let the proxy know this machine by its address"
+        )
+    if not _PROXY.fullmatch(url):
+        raise ConfigError(f"egress.proxy = {url!r} is not http://host:port")
+    return url
 
 
 def _sqlite_path(url: str) -> Path:

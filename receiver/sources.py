@@ -112,6 +112,7 @@ def _event_bridge(config: Config, dashscope: DashScope, now: Callable[[], dateti
         allow_http=config.egress.allow_http,
         allow_ports=frozenset(config.egress.allow_ports),
         allow_networks=config.egress.networks,
+        proxy=config.egress.proxy_url,
     )
     return EventBridge(
         config.public_url,

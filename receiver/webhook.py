@@ -22,10 +22,13 @@ from archiver.log import Outage
 from archiver.models import Heard
 from receiver.answers import Answers
 from receiver.peers import FailureLimit, Network, caller
-from receiver.reading import gather
+from receiver.reading import NoRoomError, Room, gather
 from receiver.signatures import Headers, Verdict
 
 RETRY_AFTER_SECONDS = 5
+
+# Of bodies that strangers have begun to send; a full listener's would come to a GiB.
+_UNFINISHED_BYTES = 64 << 20
 
 # What a header may hold that nobody who reads an inbox should be able to use.
 _SECRET_HEADERS = frozenset(
@@ -65,6 +68,7 @@ class Webhook:
     answers: Answers
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    room: Room = field(default_factory=lambda: Room(_UNFINISHED_BYTES))
     outage: Outage = field(
         default_factory=lambda: Outage("deliveries are refused", "deliveries are taken in again")
     )
@@ -103,9 +107,11 @@ class Webhook:
         answer = partial(self.answers.give, request, source)
         try:
             async with asyncio.timeout(self.read_seconds):
-                body = await gather(request, self.max_body_bytes)
+                body = await gather(request, self.max_body_bytes, self.room)
         except TimeoutError:
             return answer(408, "the body came too slowly", close=True)
+        except NoRoomError:
+            return answer(503, "too much is coming in", retry_after=RETRY_AFTER_SECONDS, close=True)
         except (web.RequestPayloadError, ConnectionError, ValueError):
             return answer(400, "the body is broken", close=True)
         if body is None:

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from archiver.blobs import BlobHead, PresignedPut, Put, is_key, require_key
 from archiver.body import Body
+from archiver.durable import make_folder, sync
 from archiver.errors import BucketError
 from archiver.handles import close, opened
 
@@ -181,7 +182,7 @@ class FolderBlobs:
         there = self._holdfast.is_dir() or any("/" in key for key in self._keys("", ""))
         if begun and not there:
             raise OSError(errno.ENODEV, "the bucket that was begun here is gone")
-        _make_folder(self._unfinished)
+        make_folder(self._unfinished)
         self._begun = True
         return (self._unfinished / uuid4().hex).open("xb")
 
@@ -189,7 +190,7 @@ class FolderBlobs:
         target = self._root / key
         _sync(file)
         self._describe(key, description)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         if replace:
             Path(file.name).replace(target)
         else:
@@ -197,17 +198,17 @@ class FolderBlobs:
                 target.hardlink_to(file.name)
             except FileExistsError:
                 return Put.EXISTED
-        _sync_folder(target.parent)
+        sync(target.parent)
         return Put.REPLACED if replace else Put.CREATED
 
     def _describe(self, key: str, description: str) -> None:
         target = self._description(key)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         with self._open_unfinished() as file:
             file.write(description.encode())
             _sync(file)
         Path(file.name).replace(target)
-        _sync_folder(target.parent)
+        sync(target.parent)
 
     def _description(self, key: str) -> Path:
         return self._descriptions / f"{key}.json"
@@ -242,7 +243,7 @@ class FolderBlobs:
         target = self._root / key
         if target.exists():
             target.unlink(missing_ok=True)
-            _sync_folder(target.parent)
+            sync(target.parent)
         self._description(key).unlink(missing_ok=True)
 
     def _keys(self, prefix: str, folder: str) -> Iterator[str]:
@@ -298,23 +299,6 @@ def _discard(file: BinaryIO) -> None:
     Path(file.name).unlink(missing_ok=True)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents so that they outlive a power cut."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,6 +23,7 @@ from archiver.catalog.fixity import FixityTables
 from archiver.catalog.forgetting import Forgetting
 from archiver.catalog.generations import Generations
 from archiver.catalog.jobs import Jobs
+from archiver.catalog.leaps import Leaps
 from archiver.catalog.notices import Notices
 from archiver.catalog.orders import Orders
 from archiver.catalog.outcomes import Outcomes
@@ -50,6 +51,7 @@ class Tables:
         self.connection = connection
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
+        self.leaps = Leaps(connection)
         self.notices = Notices(connection)
         self.orders = Orders(connection)
         self.renders = Renders(connection)

@@ -11,7 +11,8 @@ from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
 from archiver.sqlite import Connection
 
-# Under whose name the heartbeats say when the archive was last backed up.
+# Under whose names the heartbeats say that the archive is at work, and when it was last backed up.
+ARCHIVE = "archive"
 BACKUP = "backup"
 
 
@@ -45,13 +46,6 @@ class Deliveries:
             "SELECT position FROM inbox_positions WHERE inbox = ?", (inbox,)
         ).fetchone()
         return row[0] if row else 0
-
-    def reached_at(self, inbox: str) -> datetime | None:
-        """When the delivery was received that has that last position, if it was noted."""
-        row = self._connection.execute(
-            "SELECT received_at FROM inbox_positions WHERE inbox = ?", (inbox,)
-        ).fetchone()
-        return from_millis(row[0]) if row else None
 
     def advance(self, inbox: str, position: int, *, received_at: datetime | None = None) -> None:
         """Notes, in the same commit as their effect, that all up to `position` is absorbed."""

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from archiver.catalog.schema_later import LATER_STEPS
+from archiver.durable import make_folder
 from archiver.sqlite import open_writer
 
 catalog = Migrations("catalog")
@@ -288,7 +289,7 @@ def steps() -> tuple[str, ...]:
 
 def migrate(path: Path) -> None:
     """Brings the catalog file to the newest schema, made if missing; one process at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         connection = open_writer(path)

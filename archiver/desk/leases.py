@@ -13,6 +13,7 @@ from archiver.catalog import Tables
 from archiver.catalog.renders import RENDERER
 from archiver.desk import Commission, Verdict
 from archiver.errors import LeaseLostError, NotOfferedError
+from archiver.leaps import is_time_steady
 from archiver.ledger import keep
 from archiver.lifecycle import archive, refuse
 from archiver.models import Asset, Generation, Slot, Undrawn
@@ -33,7 +34,8 @@ def claim(tables: Tables, worker: str, *, fresh: bool, now: datetime) -> Commiss
     """The next slot to draw, leased; None if none waits."""
     tables.deliveries.beat(RENDERER, now=now)
     tables.jobs.promote(now=now)
-    tables.jobs.recover(now=now)
+    if is_time_steady(tables, now=now):
+        tables.jobs.recover(now=now)
     if fresh:
         tables.renders.offer_again()
     while True:

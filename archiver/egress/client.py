@@ -18,6 +18,8 @@ from archiver.errors import FetchError
 from archiver.models import Fault
 
 _DNS_CACHE_SECONDS = 60
+# What proxies say of a host to which they connect nobody.
+_REFUSED_BY_PROXY = frozenset({403, 407})
 # As much again may wait in each connection for its share of memory.
 _READ_BUFFER_BYTES = 2**18
 # Identity, because bytes are kept as they were made and a compressed answer can be a bomb.
@@ -105,15 +107,23 @@ class Egress:
         )
         try:
             return await self._session.request(
-                method, target, allow_redirects=False, timeout=timeout, **sent
+                method,
+                target,
+                allow_redirects=False,
+                timeout=timeout,
+                proxy=self._policy.proxy,
+                **sent,
             )
-        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _trouble(target.raw_host, error, self._policy) from None
 
     def _open_socket(self, address_info: tuple[Any, ...]) -> socket.socket:
-        """The socket for one connection attempt; every attempt passes here, whatever led to it."""
+        """The socket for one connection attempt; every attempt passes here, whatever led to it.
+
+        With a proxy all of them are to that, and it may stand wherever the operator has put it.
+        """
         family, kind, protocol, _, address = address_info
-        if not is_permitted_address(address[0], self._policy):
+        if not self._policy.proxy and not is_permitted_address(address[0], self._policy):
             raise _AddressRefusedError
         return socket.socket(family, kind, protocol)
 
@@ -192,7 +202,12 @@ def _trouble(host: str | None, error: Exception, policy: EgressPolicy) -> FetchE
             f"{host} is at an address that is not public; "
             f"if that is meant, add its network to {policy.table}.allow_cidrs",
         )
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        fault = Fault.FORBIDDEN if error.status in _REFUSED_BY_PROXY else Fault.NETWORK
+        return FetchError(fault, f"the proxy of egress.proxy answers {error.status} for {host}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return FetchError(Fault.NETWORK, "the proxy of egress.proxy cannot be reached")
+    if isinstance(error, ValueError):  # aiohttp's own of such URLs among them
         return FetchError(Fault.FORBIDDEN, f"{host} is no way to write a host")
     if isinstance(error, aiohttp.ClientPayloadError):
         return FetchError(Fault.SHORT, f"{host} broke off before the end of the body")

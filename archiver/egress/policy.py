@@ -5,6 +5,7 @@ anything is sent and again at every redirect, and the address at the moment of c
 the only moment that no name server, redirect or odd spelling of an address can go round.
 """
 
+import re
 import string
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ _REFUSED_V6 = tuple(
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "2620:4f:8000::/48")
 )
 _LONGEST_HOST = 253
+# No name ends in a number, for that is an old spelling of an address (RFC 3986 §7.4); and this one
+# leads to the proxy itself (RFC 6761 §6.3).
+_NAME = re.compile(r"([a-z0-9_-]+\.)*(?!([0-9]+|0x[0-9a-f]*|localhost)\.?$)[a-z0-9_-]+\.?", re.I)
 
 # For links of which no provider can say where they lead; the address is judged all the same.
 ANY_HOST = ("*",)
@@ -65,13 +69,15 @@ ANY_HOST = ("*",)
 class EgressPolicy:
     """What the operator permits; the defaults suit the public internet.
 
-    `table` is the one of the configuration that says so, for the errors to name.
+    `table` is the one of the configuration that says so, for the errors to name. With a `proxy`,
+    `http://host:port`, only that is connected to: it finds the addresses of names, and judges them.
     """
 
     table: str = "egress"
     allow_http: bool = False
     allow_ports: frozenset[int] = frozenset({443})
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    proxy: str | None = None
     max_bytes: int = 512 * 2**20
     min_bytes_per_second: int = 1024
     grace_seconds: float = 10
@@ -109,6 +115,8 @@ def permitted_url(
         )
     if port not in policy.allow_ports:
         raise _forbidden(f"the link's port {port} is not one of {policy.table}.allow_ports")
+    if policy.proxy and not _may_be_told_to_a_proxy(host, policy):
+        raise _forbidden(f"the link's host {host[:_LONGEST_HOST]} is at no public address")
     return url
 
 
@@ -130,6 +138,14 @@ def _is_allowed_host(host: str, allowed_hosts: Collection[str]) -> bool:
         return True
     labels = "." + host.rstrip(".").lower()
     return any(labels.endswith("." + allowed.strip(".").lower()) for allowed in allowed_hosts)
+
+
+def _may_be_told_to_a_proxy(host: str, policy: EgressPolicy) -> bool:
+    """Whether it is a public address or a name; what is written like neither, it might misread."""
+    try:
+        return is_permitted_address(host, policy)
+    except ValueError:
+        return _NAME.fullmatch(host) is not None
 
 
 def _forbidden(reason: str) -> FetchError:

@@ -71,3 +71,14 @@ class InboxReader(Protocol):
     def get(self, position: int) -> Delivery | None:
         """One delivery by its position."""
         ...
+
+
+def is_the_one(inbox: InboxReader, position: int, received_at: datetime | None) -> bool:
+    """Whether an inbox still is the one that was absorbed up to that position, whose delivery was
+    received then (None: not noted).
+
+    A copy that somebody brought back ends earlier, and then goes on with deliveries at positions
+    that were others'.
+    """
+    last = inbox.get(position)
+    return last is not None and received_at in (None, last.received_at)

@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from archiver.inbox import is_the_one
 from archiver.inbox.sqlite import SqliteInbox, SqliteInboxReader
 from archiver.log import Outage
 from archiver.prunings import Pruning, ordered
@@ -66,4 +68,4 @@ class Pruner:
 
     def _orders(self) -> set[Pruning]:
         with closing(SqliteInboxReader(self.path)) as reader:
-            return set(ordered(self.catalog, reader.uuid))
+            return set(ordered(self.catalog, reader.uuid, partial(is_the_one, reader)))

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from archiver.durable import make_folder
 from archiver.errors import InboxUnavailableError
 from archiver.inbox import NewDelivery, Recorded
 from archiver.inbox.batch import COLUMNS, Item, Prove, Prune, write
@@ -208,7 +209,7 @@ def inbox_files(folder: Path) -> list[Path]:
 
 def _open(path: Path) -> Connection:
     # Whoever can read an inbox can read full links, each the key to a picture.
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent, mode=0o700)
     connection = open_writer(path, busy_seconds=BUSY_SECONDS)
     connection.execute("PRAGMA secure_delete=ON")  # what is pruned is gone
     connection.executescript(_SCHEMA)

@@ -77,7 +77,7 @@ def parse(text: bytes) -> BackupIndex:
     """The index that was rendered so; raises ManifestError."""
     try:
         index = _decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"it is no index of a backup: {error}") from error
     if index.format != FORMAT:
         raise ManifestError(

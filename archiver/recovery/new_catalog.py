@@ -7,7 +7,6 @@ heard of first keeps it, and the other is given a new one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +16,7 @@ from archiver.catalog import Tables
 from archiver.catalog.bulk import Bulk, Rows
 from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.schema import migrate
+from archiver.durable import sync
 from archiver.keys import manifest_key
 from archiver.models import Generation
 from archiver.recovery.preparing import Found, Prepared, add, short
@@ -130,11 +130,7 @@ class NewCatalog:
     def close(self) -> None:
         """Lets the file go; it is durable."""
         self._connection.close()
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self.path)
 
     def _insert(self, found: Found) -> None:
         """Writes one, or keeps it for later if another has a better claim to its numbers."""

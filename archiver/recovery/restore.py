@@ -7,7 +7,6 @@ catalog, and nothing is deleted; stopped anywhere, it can simply be typed again.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from archiver.catalog.deliveries import BACKUP
 from archiver.catalog.schema import migrate
 from archiver.catalog.schema import steps as known_steps
 from archiver.catalog.usage import alone
+from archiver.durable import sync
 from archiver.errors import BackupError
 from archiver.inbox.anew import begin_anew
 from archiver.inbox.sqlite import inbox_files
@@ -133,7 +133,7 @@ class Restore:
         aside = self._place("aside") / backup_prefix(self.now()).split("/")[1]
         self._place("inbox").mkdir(mode=0o700, exist_ok=True)
         for path in staged.values():
-            _sync(path)
+            sync(path)
         for step in sorted(steps, key=lambda step: step.name == CATALOG):
             place = self.catalog if step.name == CATALOG else self._place(step.name)
             if step.fate is Fate.RENAME:
@@ -142,7 +142,7 @@ class Restore:
                 _put_aside(place, aside / step.name)
             elif step.fate is Fate.RESTORE:
                 staged[step.name].rename(place)
-            _sync(place.parent)
+            sync(place.parent)
         return aside if aside.exists() else None
 
     def _place(self, name: str) -> Path:
@@ -156,13 +156,4 @@ def _put_aside(place: Path, aside: Path) -> None:
         moved = place.with_name(place.name + end)
         if moved.exists():
             moved.rename(aside.with_name(aside.name + end))
-    _sync(aside.parent)
-
-
-def _sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(aside.parent)

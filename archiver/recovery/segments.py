@@ -73,7 +73,7 @@ def facts_of(text: bytes) -> LineFacts:
     """What a line says beside its manifest; raises ManifestError."""
     try:
         return _decode_facts(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"it is not as a segment's line must be: {error}") from error
 
 
@@ -130,7 +130,7 @@ def _decompressed(packed: bytes) -> bytes:
 def _head(text: bytes) -> _Head:
     try:
         head = _decode_head(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"it is no segment: {error}") from error
     if head.format != FORMAT:
         raise ManifestError(

@@ -8,7 +8,6 @@ is taken over, and no archive number that it has given is given again; the old f
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from archiver.catalog import Tables
 from archiver.catalog.bulk import Bulk, Rows
 from archiver.catalog.usage import alone
+from archiver.durable import sync
 from archiver.errors import CatalogUnavailableError
 from archiver.models import Generation
 from archiver.recovery.new_catalog import REBUILD
@@ -49,7 +49,7 @@ def next_path(catalog: Path) -> Path:
 def offer(made: Path, catalog: Path) -> None:
     """Lays a finished catalog, closed and in the same folder, where it is switched in from."""
     made.replace(next_path(catalog))
-    _sync(catalog.parent)
+    sync(catalog.parent)
 
 
 def switch(catalog: Path) -> Switched | None:
@@ -71,7 +71,7 @@ def switch(catalog: Path) -> Switched | None:
             ) from error
         _move(catalog, aside)
         fresh.rename(catalog)
-        _sync(catalog.parent)
+        sync(catalog.parent)
     kept = aside if aside.exists() else None
     return Switched(aside=kept, taken_over=taken_over, trouble=trouble)
 
@@ -145,11 +145,3 @@ def _not_being_migrated(catalog: Path) -> Iterator[None]:
     with catalog.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

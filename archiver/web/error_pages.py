@@ -13,6 +13,7 @@ _TITLES = {
     403: "Not for you",
     404: "Nothing is here",
     405: "Not like this",
+    429: "Not so fast",
     503: "Not now",
 }
 
@@ -40,7 +41,7 @@ def error_pages(pages: Pages) -> Middleware:
             detail=msgspec.json.decode(response.body)["detail"],
         )
         page.headers.update(_beside_content(response))
-        page.headers["Vary"] = "Accept"
+        page.headers.add("Vary", "Accept")
         return page
 
     return check

@@ -75,7 +75,11 @@ def _put_on_lora(pipe: Any, lora: Lora, adapter: str) -> Note | None:
     path = Path(lora.path)
     try:
         pipe.load_lora_weights(
-            path.parent, weight_name=path.name, adapter_name=adapter, local_files_only=True
+            path.parent,
+            weight_name=path.name,
+            adapter_name=adapter,
+            use_safetensors=True,
+            local_files_only=True,
         )
         _check_fit(pipe, adapter)
     except Exception as error:

@@ -45,7 +45,8 @@ def egress(patient: Patient) -> Iterator[Judged]:
             "take that network out, unless this is a test",
         )
         return
-    hosts = (*_INSIDE, _LEADS_INSIDE)
+    # Where a name leads is found out, and judged, by the proxy.
+    hosts = _INSIDE if policy.proxy else (*_INSIDE, _LEADS_INSIDE)
     yield judge_refusals(asyncio.run(refusals(policy, hosts)))
 
 
@@ -87,7 +88,8 @@ def judge_proxies(environ: Mapping[str, str], *, is_s3: bool) -> Judged:
     half = ", and only listings and presigned URLs of the bucket heed it" if is_s3 else ""
     return warn(
         f"{' and '.join(names)} is set, but links and providers are asked directly{half}",
-        "let this machine reach them by itself, and take the variable out of its environment",
+        "let this machine reach them by itself (links perhaps by egress.proxy), and take the"
+        " variable out of its environment",
     )
 
 

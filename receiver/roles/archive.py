@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import SystemRandom
 
@@ -25,6 +25,7 @@ from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.inbox.pruning import Pruner
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.indexing import fill
+from archiver.leaps import note_time, settle_leap
 from archiver.ledger import keep
 from archiver.lifecycle import release_links
 from archiver.log import logger
@@ -34,7 +35,7 @@ from archiver.seal import Seal
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
 from archiver.work import JobKind
-from archiver.worker import LEASE_SECONDS, Bench, Worker
+from archiver.worker import Bench, Worker
 from receiver.absorb import Absorb
 from receiver.accounts import open_accounts
 from receiver.asking import NOT_POLLABLE, Asking
@@ -55,6 +56,8 @@ BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 24 * 3600.0
 # Copying takes whatever processor there is; acknowledgements go first.
 NICENESS = 10
+# A clock that ran ahead may have given out leases until any time at all.
+_AFTER_ALL_LEASES = datetime.max.replace(tzinfo=UTC)
 
 INDEX_LOST = (
     "the index is empty, and the bucket holds an archive: holdfast rebuild brings the index back. "
@@ -222,6 +225,7 @@ def egress_policy(config: Config) -> EgressPolicy:
         allow_http=config.egress.allow_http,
         allow_ports=frozenset(config.egress.allow_ports),
         allow_networks=config.egress.networks,
+        proxy=config.egress.proxy_url,
         max_bytes=config.egress.max_bytes,
     )
 
@@ -248,14 +252,14 @@ def _take_back_leases(tables: Tables) -> None:
     But for renderers, who may stand elsewhere and outlive it. After the holds: a job that its
     worker's death has held stays so until the next start.
     """
-    at = clock.now() + timedelta(seconds=LEASE_SECONDS)
-    tables.jobs.recover(now=at, but=JobKind.RENDER)
+    settle_leap(tables, now=clock.now())
+    tables.jobs.recover(now=_AFTER_ALL_LEASES, but=JobKind.RENDER)
 
 
 async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await catalog.write(lambda tables: tables.deliveries.beat("archive", now=clock.now()))
+            await catalog.write(lambda tables: note_time(tables, now=clock.now()))
         except CatalogUnavailableError as error:
             logger().error("catalog unavailable", error=str(error))
         with suppress(TimeoutError):

@@ -71,9 +71,11 @@ def backup_of(config: Config, blobs: BlobStore) -> Backup:
 
 
 async def _seconds_until_due(blobs: BlobStore, reader: CatalogReader, every: timedelta) -> float:
-    whole = [at for at, has_index in (await backups(blobs)).items() if has_index]
+    now, found = clock.now(), await backups(blobs)
+    # One that is yet to be taken was taken while the clock ran ahead, and is no reason to wait.
+    whole = [at for at, has_index in found.items() if has_index and at <= now]
     due_at = next_at(whole, await reader.read(_begun_at), every)
-    return LOOK_SECONDS if due_at is None else (due_at - clock.now()).total_seconds()
+    return LOOK_SECONDS if due_at is None else (due_at - now).total_seconds()
 
 
 def _begun_at(tables: Tables) -> datetime | None:

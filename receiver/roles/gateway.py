@@ -21,6 +21,7 @@ from receiver.doors import webhook_url
 from receiver.gateway import Gateway
 from receiver.healing import Healing
 from receiver.listener import Handler, listening
+from receiver.peers import FailureLimit
 from receiver.pictures import PREFIX, PictureLinks, Pictures
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
@@ -90,7 +91,12 @@ def _gateway(
         healing = Healing(apis=apis, catalog=catalog, links=links, now=clock.now)
     return Gateway(
         apis=apis,
-        admission=Admission(config.gateway.networks, config.gateway.clients),
+        admission=Admission(
+            config.gateway.networks,
+            config.gateway.clients,
+            FailureLimit(config.listen.failures_per_minute),
+            monotonic=clock.monotonic,
+        ),
         upstream=upstream,
         inbox=inbox,
         accounts=accounts,

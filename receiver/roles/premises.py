@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import TextIO
 
+from archiver.durable import make_folder
 from archiver.errors import ConfigError
 from receiver.config import host_and_port
 
@@ -18,7 +19,7 @@ def take(folder: Path, name: str) -> TextIO:
     Raises ConfigError if another process has it: two services would fetch each other's links.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = (folder / f"{name}.lock").open("w")
     except OSError as error:
         raise _cannot_hold(folder, error) from error

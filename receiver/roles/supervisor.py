@@ -55,8 +55,8 @@ ALLOCATOR = {
 
 _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
-# A role that lived this long had started well, so its death counts as the first.
-_HEALTHY_SECONDS = 10.0
+# A role that served this long had started well: after its death nobody waits.
+_HEALTHY_SECONDS = 1.0
 # With what is handed out it has to serve within so long, and before it has died three times.
 _READY_WITHIN_SECONDS = 60.0
 # More than the roles' own drain, less than the 30 s that service managers commonly grant.
@@ -223,8 +223,7 @@ class Supervisor:
                 await self._switcher.catalog_is_free.wait()
             if self._stopping.is_set():
                 return
-            began = monotonic()
-            status = await self._run_once(role)
+            status, served_seconds = await self._run_once(role)
             if self._stopping.is_set():
                 return
             if status == EXIT_CONFIG:
@@ -237,13 +236,13 @@ class Supervisor:
                 logger().info("a role was told to end and is started again", role=role)
                 continue
             logger().error("a role died and is started again", role=role, status=status)
-            if monotonic() - began > _HEALTHY_SECONDS:
-                backoff_seconds = _BACKOFF_SECONDS
+            if served_seconds > _HEALTHY_SECONDS:
+                backoff_seconds = 0.0
             if backoff_seconds > 2 * _BACKOFF_SECONDS and self._told[role] is self._config:
                 self._give_up(role)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
-            backoff_seconds = min(backoff_seconds * 2, _BACKOFF_CAP_SECONDS)
+            backoff_seconds = min(max(backoff_seconds * 2, _BACKOFF_SECONDS), _BACKOFF_CAP_SECONDS)
 
     async def _end_users(self) -> None:
         """Returns once none of our roles has the catalog's file open."""
@@ -263,7 +262,8 @@ class Supervisor:
     def _is_dispensable(self, role: str) -> bool:
         return role == _DISPENSABLE and len(self._roles) > 1
 
-    async def _run_once(self, role: str) -> int:
+    async def _run_once(self, role: str) -> tuple[int, float]:
+        """From its start to its end: the exit status, and for how many seconds it served."""
         name = _LISTENER_OF.get(role)
         sockets = {name: self._sockets[name].fileno()} if name else {}
         process = await asyncio.create_subprocess_exec(
@@ -292,12 +292,14 @@ class Supervisor:
         self._told[role], ready = self._config, self._ready[role]
         orders = Orders(config=self._config, sockets=sockets)
         process.stdin.write(msgspec.json.encode(orders) + b"\n")
-        if await process.stdout.readline() == READY:
+        serves = await process.stdout.readline() == READY
+        began = monotonic()
+        if serves:
             self._gone.discard(role)
             ready.set()
         status = await process.wait()
         process.stdin.close()
-        return status
+        return status, monotonic() - began if serves else 0.0
 
 
 def wanted_roles(config: Config) -> tuple[str, ...]:

@@ -38,11 +38,12 @@ from archiver.web.origins import BucketOrigin
 from archiver.web.rendering import Pages
 from archiver.web.searching import SearchApi
 from archiver.web.viewing import Viewing
-from receiver.access import guard
+from receiver.access import Keyring, guard
 from receiver.accounts import open_accounts
 from receiver.listener import listening
 from receiver.login import Login
 from receiver.passes import Passes
+from receiver.peers import FailureLimit
 from receiver.private import Remembered, private_app
 from receiver.providers.asked_again import as_request
 from receiver.readiness import Readiness
@@ -79,7 +80,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         # Where it stands, not where the configuration would have put it: it may be handed over.
         host = bound.getsockname()[0]
         spool_dir = config.catalog.folder / "spool"
-        looks, passes = Looks(), _passes(config)
+        looks, passes, keyring = Looks(), _passes(config), _keyring(config)
         pages = Pages(with_logout=passes is not None)
         app = private_app(
             archive=[
@@ -90,13 +91,14 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
                 *described(),
                 *JobsApi(await _desk(config, catalog, blobs, stack)).routes(),
                 *_pages(catalog, blobs, looks, pages),
-                *(Login(config.tokens, passes, pages).routes() if passes else ()),
+                *(Login(keyring, passes, pages).routes() if passes else ()),
             ],
             remembered=Remembered(inbox, now=clock.now),
             readiness=readiness,
-            guard=guard(host, config.tokens, passes),
+            guard=guard(host, keyring, passes),
             metrics=_metrics(config, catalog),
             around=[error_pages(pages)],
+            read_seconds=config.listen.read_seconds,
         )
         async with listening(
             app,
@@ -119,6 +121,15 @@ def _pages(
     viewing = Viewing(catalog, pages, origin, looks, as_request=as_request, now=clock.now)
     gallery = Gallery(catalog, pages, origin, now=clock.now)
     return [*gallery.routes(), *viewing.routes(), *pages.routes()]
+
+
+def _keyring(config: Config) -> Keyring:
+    return Keyring(
+        config.tokens,
+        FailureLimit(config.listen.failures_per_minute),
+        config.listen.proxies,
+        monotonic=clock.monotonic,
+    )
 
 
 def _passes(config: Config) -> Passes | None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
+from archiver.durable import sync
 from archiver.errors import HoldfastError
 from receiver.submission.entries import UNTOUCHED, Entry, Standing, after, standings
 
@@ -43,7 +44,7 @@ class Journal:
         try:
             self.id = msgspec.json.decode(lines[0], type=_Header).journal if lines else ""
             self.standings = standings(map(_decode, lines[1:]))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise JournalError(f"{path} is not a journal of holdfast's: {error}") from error
         if not lines and not content.startswith(_BEGINNING[: len(content)]):
             raise JournalError(f"{path} is not a journal of holdfast's")
@@ -51,7 +52,7 @@ class Journal:
         if not lines:
             self.id = str(uuid4())
             self._write(_encode(_Header(self.id)))
-            _sync_folder(path.parent)
+            sync(path.parent)
 
     def standing(self, row: int) -> Standing:
         """How that row stands."""
@@ -84,11 +85,3 @@ def opened(path: Path) -> Iterator[Journal]:
         except OSError as error:
             raise JournalError(f"another command is at work on {path}: let it end") from error
         yield Journal(file, path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from receiver.commands.demo_cases import cases
+from tests.preloading import needs_compiler, preloaded
 from tests.service import HOLDFAST, PATIENCE_SECONDS, holdfast
 
 # What a `sitecustomize` says where the extra is not installed.
@@ -20,13 +23,54 @@ SAID = {
 }
 
 
+# What a library does that takes from the network what it lacks.
+DOWNLOAD = """
+from contextlib import suppress
+import huggingface_hub
+with suppress(Exception):
+    huggingface_hub.snapshot_download("somebody/something")
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables under which a program can speak with this machine alone, and is found out."""
+    folder = tmp_path_factory.mktemp("alone")
+    said = {"LOOPBACK_ONLY": str(folder / "asked"), "HF_HOME": str(folder)}
+    return {**preloaded("loopback_only", folder), **said}
+
+
+@needs_compiler
+def test_who_would_download_is_found_out(
+    alone: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
+    """By name and by address, in Python or not."""
+    asked = Path(alone["LOOPBACK_ONLY"])
+    programs = {
+        "look up": [sys.executable, "-c", DOWNLOAD],
+        "connect 192.0.2.1": ["curl", "--silent", "http://192.0.2.1/"],
+    }
+    for expected, program in programs.items():
+        subprocess.run(program, env={"PATH": "/usr/bin:/bin", **alone}, check=False)
+        assert expected in asked.read_text()
+        asked.unlink()
+    record_property("control", "a hub's client and curl are found out")
+
+
+@needs_compiler
 @pytest.mark.parametrize("drawn", [True, False], ids=["drawing", "without the extra"])
-def test_the_demo_ends_well_and_names_every_outcome(tmp_path: Path, drawn: bool) -> None:
+def test_the_demo_ends_well_and_names_every_outcome(
+    tmp_path: Path,
+    drawn: bool,
+    alone: dict[str, str],
+    record_property: Callable[[str, object], None],
+) -> None:
     """`holdfast demo --once` exits 0; its table tells of every prompt what the provider did, how
     it ended and why; what it leaves behind is an archive like any other. What is lost is drawn
-    where that can be, else it waits, and it is said what to install."""
+    where that can be, else it waits, and it is said what to install. Nothing of it asks anybody
+    but this machine, for weights or anything else."""
     folder = tmp_path / "demo"
-    environ = {"PATH": "/usr/bin:/bin", "COLUMNS": "250", "LANG": "C.UTF-8"}
+    environ = {"PATH": "/usr/bin:/bin", "COLUMNS": "250", "LANG": "C.UTF-8", **alone}
     if not drawn:
         (tmp_path / "sitecustomize.py").write_text(WITHOUT_EXTRA)
         environ |= {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -40,6 +84,8 @@ def test_the_demo_ends_well_and_names_every_outcome(tmp_path: Path, drawn: bool)
         check=False,
     )
     assert (demo.returncode, demo.stderr) == (0, "")
+    assert not Path(alone["LOOPBACK_ONLY"]).exists(), Path(alone["LOOPBACK_ONLY"]).read_text()
+    record_property("result", f"demo, {'drawing' if drawn else 'without'}: nobody else asked")
     rows = [" ".join(line.split()) for line in demo.stdout.splitlines()]
     for case in cases(drawn=drawn):
         told = [row for row in rows if case.prompt[:20] in row and case.story in row]

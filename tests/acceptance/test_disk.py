@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,23 +14,11 @@ import pytest
 
 from archiver import clock
 from tests.archiver.disks import locked
+from tests.preloading import needs_compiler, preloaded
 from tests.receiver.wire import Answer, ask, head, webhook
 from tests.service import SECRET, Service, eventually, running
 
-SOURCE = Path(__file__).parent.parent / "faulty_disk.c"
 REFUSED, STORED = {503}, {200, 202}
-
-
-@pytest.fixture(scope="session")
-def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that makes a disk fail."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler to build a failing disk with: apt-get install gcc libc6-dev")
-    library = tmp_path_factory.mktemp("disk") / "faulty_disk.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"]
-    subprocess.run(command, check=True)
-    return library
 
 
 @contextmanager
@@ -64,9 +49,9 @@ TROUBLES: dict[str, tuple[Trouble, set[int]]] = {
 
 
 @asynccontextmanager
-async def on_a_disk(folder: Path, faulty_disk: Path) -> AsyncIterator[Service]:
-    environ = {"LD_PRELOAD": str(faulty_disk), "FAULTY_DISK": str(folder / "faults")}
-    with running(folder, env={**os.environ, **environ}) as service:
+async def on_a_disk(folder: Path) -> AsyncIterator[Service]:
+    environ = preloaded("faulty_disk", folder)
+    with running(folder, env={**environ, "FAULTY_DISK": str(folder / "faults")}) as service:
         yield service
 
 
@@ -87,15 +72,15 @@ async def known(service: Service, number: int) -> bool | None:
         return True if response.status == 200 else None
 
 
+@needs_compiler
 @pytest.mark.parametrize(("trouble", "answers"), TROUBLES.values(), ids=TROUBLES)
 async def test_a_failing_disk_costs_nothing_but_time(
     tmp_path: Path,
-    faulty_disk: Path,
     trouble: Trouble,
     answers: set[int],
 ) -> None:
     """Senders hear 503 with Retry-After, readers read on, and all goes on by itself afterwards."""
-    async with on_a_disk(tmp_path, faulty_disk) as service:
+    async with on_a_disk(tmp_path) as service:
         before = service.roles()
         assert {202} == {answer.status for answer in await deliver(service, *range(20))}
         await eventually(lambda: known(service, 19))

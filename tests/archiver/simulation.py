@@ -75,6 +75,7 @@ class Simulation:
         self.tables = tables
         self.world = World()
         self.violations: list[str] = []
+        self.life_seconds: dict[str, float] = {}
         self._now = NOON
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._count = 0
@@ -121,6 +122,7 @@ class Simulation:
         )
         life = timedelta(seconds=life_seconds)
         self.world.expires_at.setdefault(url, self._now + life)
+        self.life_seconds[url] = life_seconds
         with self._transaction():
             before = self.tables.generations.load("doitong", str(number))
             after = merge(
@@ -147,15 +149,7 @@ class Simulation:
         if self.random.random() < 0.02:  # a pause before the claim
             self.after(self.random.random() * 90, lambda: self._work(worker))
             return
-        skewed = self._now + timedelta(seconds=self._skews[worker])
-        with self._transaction():
-            jobs = self.tables.jobs.claim(
-                JobKind.FETCH,
-                limit=self._claim_limit,
-                worker=str(worker),
-                lease_seconds=LEASE_SECONDS,
-                now=skewed,
-            )
+        jobs = self._claim(worker) if self.states()["available"] else []
         for job in jobs:
             fate = self.random.random()
             if fate < self._crash:
@@ -166,6 +160,16 @@ class Simulation:
             self.after(seconds, lambda job=job: self._finish(job))
         busy_seconds = self._work_seconds if jobs else SWEEP_SECONDS * 4
         self.after(busy_seconds * self.random.random() + 0.1, lambda: self._work(worker))
+
+    def _claim(self, worker: int) -> list[Job]:
+        with self._transaction():
+            return self.tables.jobs.claim(
+                JobKind.FETCH,
+                limit=self._claim_limit,
+                worker=str(worker),
+                lease_seconds=LEASE_SECONDS,
+                now=self._now + timedelta(seconds=self._skews[worker]),
+            )
 
     def _finish(self, job: Job) -> None:
         settle = _done(self._capture.perform(job))

@@ -83,10 +83,18 @@ NONSENSE = [
     "http://pub.test@127.0.0.1:{inside}/x",
     "http://pub.test\\@127.0.0.1:{inside}/x",
     "http://127.0.0.1:{inside}\\@pub.test/x",
+    "http://[v1.fe80::1]:{inside}/x",
     "http://pub.test:{public}/to-file",
     "http://pub.test:{public}/to-user",
 ]
-HOSTS = [*FakeNames.names, "rebind.test", "127.0.0.1", "::ffff:127.0.0.1", "::ffff:7f00:1"]
+HOSTS = [
+    *FakeNames.names,
+    "rebind.test",
+    "127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:7f00:1",
+    "v1.fe80::1",
+]
 
 
 @pytest.fixture

@@ -50,8 +50,10 @@ def retention(catalog: Catalog, reader: CatalogReader) -> Retention:
 
 async def absorbed(retention: Retention, inbox: SqliteInboxReader, position: int) -> None:
     """So far the archive has come."""
+    last = inbox.get(position)
+    assert last is not None
     await retention.catalog.write(
-        lambda tables: tables.deliveries.advance(inbox.uuid, position, received_at=OLD)
+        lambda tables: tables.deliveries.advance(inbox.uuid, position, received_at=last.received_at)
     )
 
 
@@ -99,6 +101,19 @@ async def test_old_bodies_go_once_they_are_absorbed(
     await prune(retention, inbox)
     covered = [n for first, last in await orders(retention) for n in range(first, last + 1)]
     assert sorted({*covered}) == [1, 2, 3, 4]
+
+
+async def test_of_an_older_copy_nothing_is_ordered_out(
+    retention: Retention, inbox: SqliteInboxReader
+) -> None:
+    """Somebody has put it back, and what was told since has the positions of what is absorbed:
+    nobody has absorbed that yet, however old it is."""
+    await retention.catalog.write(
+        lambda tables: tables.deliveries.advance(
+            inbox.uuid, 4, received_at=OLD - timedelta(seconds=1)
+        )
+    )
+    assert (await prune(retention, inbox), await orders(retention)) == (0, [])
 
 
 async def test_a_link_that_lives_keeps_its_body(

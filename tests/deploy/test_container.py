@@ -103,16 +103,29 @@ def test_the_archive_is_on_a_volume(image: str) -> None:
 
 
 def test_torch_is_only_where_it_draws() -> None:
-    """By the extras that the package has; without a target the small image is built."""
+    """By the locks that there are; without a target the small image is built."""
     assert [*stages()][-1] == "service"
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for image, wanted in {"service": [], "render": ["credentials", "render"]}.items():
+    service = ["requirements-build.lock", "requirements.lock"]
+    for image, wanted in {
+        "service": service,
+        "render": [*service, "requirements-render.lock"],
+    }.items():
         (origin,) = re.findall(r"--from=(\S+)", last(image, "COPY"))
-        installed = [words for name, words in ancestry(origin) if name == "RUN"]
-        found = re.findall(r"\.\[([a-z,]+)\]", " ".join(installed))
-        assert sorted(",".join(found).split(",") if found else []) == wanted
-        assert set(wanted) <= set(extras["optional-dependencies"])
-        assert "/opt/holdfast/bin/pip install" in installed[0]  # as the README has it
+        installed = " ".join(words for name, words in ancestry(origin) if name == "RUN")
+        assert re.findall(r"-r (\S+)", installed) == wanted
+        assert all((DEPLOY / lock).exists() for lock in wanted)
+        assert "/opt/holdfast/bin/pip install" in installed  # as the README has it
+
+
+def test_nothing_is_installed_whose_hash_is_not_known() -> None:
+    """Each time pip is called, it has a lock to keep to, or may fetch nothing at all."""
+    said = [words for name, words in instructions() if name == "RUN"]
+    calls = [call for words in said for call in words.split("&&") if "pip" in call]
+    assert len(calls) == 5
+    for call in calls:
+        locked = "--require-hashes -r requirements" in call
+        assert locked or "--no-deps" in call
+        assert locked or "--no-index" in call or "--no-build-isolation" in call
 
 
 def test_its_environment_is_a_configuration() -> None:

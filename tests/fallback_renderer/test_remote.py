@@ -32,7 +32,8 @@ from archiver.errors import (
 from archiver.models import Fault, InputObservation, SlotObservation
 from archiver.web.jobs import JobsApi
 from fallback_renderer.remote import HttpDesk
-from receiver.access import guard
+from receiver.access import Keyring, guard
+from receiver.peers import FailureLimit
 from receiver.private import MAX_REQUEST_BYTES, Remembered, private_app
 from receiver.readiness import Readiness
 from receiver.settings import Token
@@ -58,11 +59,12 @@ async def served(
             asked.append(request.path.rpartition("/")[2])
 
     async with open_house(folder, blobs) as house:
+        keyring = Keyring(TOKENS, FailureLimit(0), (), monotonic=clock.monotonic)
         app = private_app(
             archive=JobsApi(house.archive).routes(),
             remembered=Remembered(None, now=house.clock),  # nobody remembers anything here
             readiness=Readiness(house.archive.claim, monotonic=clock.monotonic),
-            guard=guard("192.0.2.1", TOKENS),
+            guard=guard("192.0.2.1", keyring),
             metrics=bytes,
         )
         app.on_response_prepare.append(note)

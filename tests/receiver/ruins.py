@@ -54,19 +54,24 @@ class Ruins:
         await record(self.inbox(role), *(replace(webhook(it), received_at=at) for it in ids))
         return ids
 
-    async def absorb(self) -> None:
-        """What the role does at its start, until nothing is left; it makes a catalog if need be."""
+    async def absorb(self) -> int:
+        """What the role does at its start, until nothing is left; it makes a catalog if need be.
+
+        How many deliveries it was.
+        """
         if not self.catalog.exists():
             migrate(self.catalog)
         catalog, inboxes = Catalog(self.catalog), Inboxes(self.folder / "inbox")
         await catalog.start()
         absorbing = Absorb(catalog, inboxes, now=self.clock, work_planned=lambda: None)
-        while await absorbing.step():
-            pass
+        count = 0
+        while step := await absorbing.step():
+            count += step
         at = self.clock.advance(seconds=1)
         await catalog.write(lambda tables: tables.deliveries.beat("archive", now=at))
         await catalog.close()
         inboxes.close()
+        return count
 
     async def back_up(self) -> BackupIndex:
         """A backup of all there is."""

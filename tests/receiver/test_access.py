@@ -10,7 +10,7 @@ import pytest
 
 from archiver.catalog.schema import migrate
 from archiver.errors import ConfigError
-from receiver.access import guard
+from receiver.access import require_tokens
 from receiver.settings import Token
 from tests.receiver.roles_in_process import Role, serving
 from tests.receiver.wire import Answer, ask, head, length
@@ -169,14 +169,14 @@ async def test_on_loopback_no_page_may_speak_for_us(unguarded: Role, host: bytes
 def test_a_listener_that_others_can_reach_needs_tokens(host: str) -> None:
     """Refused at the start, with what to type; with any token it may stand anywhere."""
     with pytest.raises(ConfigError, match=r"add \[tokens\.NAME\]"):
-        guard(host, {})
-    guard(host, {"reader": Token(sha256=digest(b"read-secret"))})
+        require_tokens(host, {})
+    require_tokens(host, {"reader": Token(sha256=digest(b"read-secret"))})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_a_listener_on_loopback_needs_none(host: str) -> None:
     """Nobody else can reach it."""
-    guard(host, {})
+    require_tokens(host, {})
 
 
 PAGES = {

@@ -324,6 +324,20 @@ async def test_a_backup_by_hand_puts_the_next_one_off(
     assert len(await timer.taken()) == 2
 
 
+async def test_a_backup_of_next_year_is_no_reason_to_wait(
+    ruins: Ruins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that ran ahead, and was set back, keeps nobody from today's."""
+    await ruins.hear()
+    await ruins.absorb()
+    ruins.clock.advance(days=365)
+    await ruins.back_up()
+    ruins.clock.at = NOON
+    timer = Timer(ruins, monkeypatch)
+    await timer.run(hours=26)
+    assert [round(it / timedelta(days=1)) for it in await timer.taken()] == [1, 365]
+
+
 async def test_never_is_an_interval_too(ruins: Ruins, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is taken, and nothing is looked for."""
     await ruins.hear()

@@ -33,9 +33,17 @@ class Counter:
 
     open: asyncio.Event = field(default_factory=asyncio.Event)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    requests: asyncio.Queue[web.Request] = field(default_factory=asyncio.Queue)
+
+    async def reached_by(self, count: int) -> None:
+        """Returns once so many more requests have come."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for _ in range(count):
+                await self.requests.get()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.reached.set()
+        self.requests.put_nowait(request)
         await self.open.wait()
         return web.Response(body=await request.read())
 
@@ -88,18 +96,65 @@ async def answered(port: int) -> Answer:
                 return answer
 
 
-async def test_a_connection_beyond_the_cap_is_turned_away_unread() -> None:
+async def test_who_has_asked_is_never_sent_away_for_a_newcomer() -> None:
     """503 with Retry-After comes without a request, and room that is given up is room again."""
     async with listener(max_connections=2) as it:
         async with connected(it.port) as one, connected(it.port) as two:
-            assert [(await wire.ask(ASK)).status for wire in (one, two)] == [200, 200]
+            it.counter.open.clear()
+            await asyncio.gather(one.send(ASK), two.send(TEN))
+            await it.counter.reached_by(2)
             async with connected(it.port) as third:
                 answer = await third.answer()
                 assert await third.rest() == b""
-            assert [(await wire.ask(ASK)).status for wire in (one, two)] == [200, 200]
+            it.counter.open.set()
+            assert [(await wire.answer()).status for wire in (one, two)] == [200, 200]
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert answer.headers["connection"] == "close"
         assert (await answered(it.port)).status == 200
+
+
+QUIET = {
+    "nothing": b"",
+    "half a header": b"POST / HTTP/1.1\r\nHost: 127",
+    "half a body": TEN[:-5],
+    "an answered request": ASK,
+}
+
+
+@pytest.mark.parametrize("said", QUIET.values(), ids=QUIET)
+async def test_who_asks_nothing_makes_room_for_who_comes(said: bytes) -> None:
+    """Whatever a stranger has begun on all the connections there may be, others are served."""
+    async with (
+        listener(max_connections=2) as it,
+        connected(it.port) as one,
+        connected(it.port) as two,
+    ):
+        for wire in (one, two):
+            await wire.send(said)
+            if said == ASK:
+                await wire.answer()
+        if said == TEN[:-5]:
+            await it.counter.reached_by(2)
+        async with connected(it.port) as third:
+            assert (await third.ask(ASK)).status == 200
+            assert await one.rest() == b""
+            assert (await third.ask(ASK)).status == 200
+
+
+async def test_who_waits_for_nothing_goes_before_who_sends_a_body() -> None:
+    """Even where it came later."""
+    async with (
+        listener(max_connections=2) as it,
+        connected(it.port) as sender,
+        connected(it.port) as idler,
+    ):
+        await sender.send(TEN[:-5])
+        await it.counter.reached_by(1)
+        async with connected(it.port) as third:
+            assert (await third.ask(ASK)).status == 200
+            assert await idler.rest() == b""
+            await sender.send(TEN[-5:])
+            assert (await sender.answer()).body == b"0123456789"
 
 
 @pytest.mark.parametrize("half", [b"", b"POST / HTTP/1.1\r\nHost: 127"], ids=["nothing", "half"])

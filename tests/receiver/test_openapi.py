@@ -1,88 +1,26 @@
-"""The description of the API is held against the API: its routes, and what they really answer."""
+"""The description of the API is held against the API: its routes, and what they tell."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from queue import Queue
 from typing import Any
 
 import msgspec
 import pytest
 import requests
-import schemathesis
-from aiohttp import web
 from openapi_spec_validator import validate
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
 
-from archiver.web.described import DOCUMENT
-from receiver.roles import web as role
-from tests.archiver.exporting.shelf import fill
-from tests.receiver.roles_in_process import serving
+from tests.receiver.by_schema import DESCRIBED, Serving, served_on_a_thread
 
-DESCRIBED = msgspec.json.decode(DOCUMENT)
 # For programs; all else is for browsers.
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/metrics", "/healthz", "/readyz")
-
-# Hundreds of cases at every bound of every schema, the same each time.
-CONFIG = {
-    "generation": {"deterministic": True},
-    "phases": {"fuzzing": {"enabled": False}, "stateful": {"enabled": False}},
-    "checks": {
-        # A picture of the archive is missing in its bucket, and told so.
-        "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 503]},
-        # What a query or a cursor means no schema says.
-        "positive_data_acceptance": {"enabled": False},
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The role `web` as it runs, and what it has mounted."""
-
-    url: str
-    app: web.Application
-
-    def json(self, path: str) -> Any:
-        """What a GET is answered."""
-        answer = requests.get(self.url + path, timeout=20)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """The role over a small archive, on a thread of its own."""
-    folder = tmp_path_factory.mktemp("archive")
-    ready: Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
-    mounted: list[web.Application] = []
-    compose = role.private_app
-
-    def composed(**parts: Any) -> web.Application:
-        mounted.append(compose(**parts))
-        return mounted[-1]
-
-    async def serve() -> None:
-        await fill(folder)
-        async with serving(folder) as running:
-            stop = asyncio.Event()
-            ready.put((running.url, asyncio.get_running_loop(), stop))
-            await stop.wait()
-
-    (folder / "metrics").mkdir()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "metrics"))
-        patched.setattr(role, "private_app", composed)
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
-        url, loop, stop = ready.get(timeout=30)
-        yield Serving(url, mounted[0])
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+    with served_on_a_thread(tmp_path_factory.mktemp("archive")) as serving:
+        yield serving
 
 
 def test_it_is_openapi() -> None:
@@ -109,22 +47,6 @@ def test_every_route_is_described_and_every_description_mounted(served: Serving)
 def test_it_serves_its_description(served: Serving) -> None:
     """As it stands in the repository."""
     assert served.json("/openapi.json") == DESCRIBED
-
-
-def test_whatever_is_asked_is_answered_as_described(served: Serving) -> None:
-    """Right or wrong, by any method: a status, a type, headers and a document that are described,
-    and no wrong question is taken for a right one."""
-    schema = schemathesis.openapi.from_dict(DESCRIBED, config=SchemathesisConfig.from_dict(CONFIG))
-    schema.config.update(base_url=served.url)
-    asked, wrong = 0, []
-    for event in from_schema(schema).execute():
-        assert not isinstance(event, events.FatalError | events.NonFatalError), event
-        if isinstance(event, events.ScenarioFinished):
-            asked += len(event.recorder.cases)
-            checks = (check for each in event.recorder.checks.values() for check in each)
-            wrong += [(event.label, check.failure_info) for check in checks if check.failure_info]
-    assert wrong == []
-    assert asked > 500
 
 
 def test_nothing_is_told_that_is_not_described(served: Serving) -> None:

@@ -30,6 +30,9 @@ CALLERS: dict[str, tuple[str, list[str], str]] = {
     "a hop with a port": (PROXY, [f"{CLIENT}:4711"], PROXY),
     "an empty hop": (PROXY, [f"{CLIENT},"], PROXY),
     "no address, as of a UNIX socket": ("", [CLIENT], ""),
+    "IPv4 at a socket of IPv6": (f"::ffff:{CLIENT}", [], CLIENT),
+    "such a proxy": (f"::ffff:{PROXY}", [f"{CLIENT}, ::ffff:{PROXY}"], CLIENT),
+    "such a client": (PROXY, [f"{STRANGER}, ::ffff:{CLIENT}"], CLIENT),
 }
 
 
@@ -74,6 +77,24 @@ class TestFailureLimit:
 
         assert limit.retry_after_seconds(STRANGER, 60.0) == 60
         assert limit.retry_after_seconds(CLIENT, 60.0) is None
+
+    @pytest.mark.parametrize(
+        ("one", "other", "is_same"),
+        [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+            (f"::ffff:{CLIENT}", CLIENT, True),
+            (f"::ffff:{CLIENT}", f"::ffff:{STRANGER}", False),
+            ("::1", f"::ffff:{STRANGER}", False),
+            (":", "::", False),
+        ],
+    )
+    def test_a_network_of_ipv6_is_one_caller(self, one: str, other: str, is_same: bool) -> None:
+        """Whoever has one address of a /64 has all; IPv4 in the clothes of IPv6 is what it is."""
+        limit = FailureLimit(per_minute=1)
+        limit.failed(one, 60.0)
+
+        assert (limit.retry_after_seconds(other, 60.0) is not None) is is_same
 
     def test_asking_is_no_failure(self) -> None:
         """A sender whose signatures are right is never refused for its rate."""

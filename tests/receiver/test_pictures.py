@@ -107,6 +107,19 @@ class TestServing:
         assert headers["Content-Length"] == str(len(PICTURE))
         assert headers["X-Content-Type-Options"] == "nosniff"
 
+    @pytest.mark.parametrize("hours", [0, 1, 23])
+    async def test_nobody_keeps_them_longer_than_the_link_lives(
+        self, tmp_path: Path, hours: int
+    ) -> None:
+        """What was forgotten or withheld meanwhile is gone by then from every cache as well."""
+        blobs, held = FolderBlobs(tmp_path / "bucket"), asset()
+        await blobs.put(held.blob_key, PICTURE, media_type="image/png", metadata={})
+        made_at = NOW - timedelta(hours=hours)
+        async with served(tmp_path, blobs, generation("dashscope", "t", held)) as url:
+            _, headers, _ = await asked("GET", url + LINKS.path(1, held, made_at))
+        left_seconds = (24 - hours) * 3600
+        assert headers["Cache-Control"] == f"private, max-age={left_seconds}, immutable"
+
     async def test_a_bucket_that_hands_out_itself(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

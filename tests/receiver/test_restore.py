@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 from archiver import clock
 from archiver.errors import BackupError
+from archiver.inbox.sqlite import SqliteInboxReader
+from archiver.prunings import Pruning, Prunings
 from archiver.recovery.restore_plan import Fate
+from archiver.sqlite import open_writer
 from receiver.roles.restored import owned
 from receiver.settings import CatalogTable
 from tests.conftest import EXAMPLES
@@ -153,6 +157,25 @@ async def test_an_older_copy_put_back_by_hand_is_noticed(ruins: Ruins, heard_fir
     fresh += await ruins.hear()
     await ruins.absorb()
     assert ruins.known() == {*before, *between, *fresh}
+
+
+async def test_what_was_ordered_out_of_an_inbox_is_not_taken_from_its_older_copy(
+    ruins: Ruins,
+) -> None:
+    """Once it is absorbed anew, no order is left that meant what lay at its positions before."""
+    await ruins.hear(count=2)
+    ruins.keep_copy("receive", "copy")
+    await ruins.hear(count=3)
+    await ruins.absorb()
+    inbox = SqliteInboxReader(ruins.inbox("receive"))
+    with closing(open_writer(ruins.catalog)) as catalog:
+        Prunings(catalog).order([Pruning(inbox=inbox.uuid, first=3, last=5)], ready=True)
+    inbox.close()
+    ruins.put_back("receive", "copy")
+    await ruins.hear(count=4)
+    await ruins.absorb()
+    with closing(open_writer(ruins.catalog)) as catalog:
+        assert Prunings(catalog).ready() == []
 
 
 async def test_a_restore_that_was_done_has_nothing_to_do(ruins: Ruins) -> None:

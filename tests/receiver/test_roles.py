@@ -279,6 +279,33 @@ async def test_a_service_ends_while_a_role_waits_for_its_next_start(
     assert [line["status"] for line in lines] == [1]
 
 
+async def test_a_role_that_serves_is_back_at_once_however_often_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one that keeps dying without having served waits longer each time."""
+    deaths: list[str] = []
+    monkeypatch.setattr(supervisor, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(supervisor, "_BACKOFF_CAP_SECONDS", 3600)
+
+    async def serve_and_die(it: Supervisor, role: str) -> tuple[int, float]:
+        deaths.append(role)
+        it._told[role] = it.config
+        return -signal.SIGKILL, 2 * supervisor._HEALTHY_SECONDS
+
+    monkeypatch.setattr(Supervisor, "_run_once", serve_and_die)
+    service = Supervisor(configuration(tmp_path), ("receive",))
+    service.bind()
+    stop = asyncio.Event()
+    running_service = asyncio.create_task(service.run(stop))
+
+    async def died_often() -> bool | None:
+        return len(deaths) > 30 or None
+
+    await eventually(died_often)
+    stop.set()
+    await running_service
+
+
 def test_the_role_that_must_never_wait_loads_nothing_heavy() -> None:
     """Importing `receive` brings neither S3, nor pictures, nor models, nor the command line."""
     heavy = ["torch", "diffusers", "boto3", "botocore", "PIL", "sqlite_utils", "click"]

@@ -60,12 +60,12 @@ async def test_the_archive_is_looked_after(shelf: Shelf) -> None:
     await put_tombstone(shelf.blobs, gone, None)
     inbox = SqliteInbox(shelf.folder / "inbox" / "receive.db")
     await inbox.start()
-    old = clock.now() - timedelta(days=31)
-    for age, name in ((old, "old"), (clock.now(), "young")):
+    old, young = clock.now() - timedelta(days=31), clock.now()
+    for age, name in ((old, "old"), (young, "young")):
         await inbox.append(replace(webhook(name), received_at=age))
     reader = SqliteInboxReader(shelf.folder / "inbox" / "receive.db")
     await shelf.catalog.write(
-        lambda tables: tables.deliveries.advance(reader.uuid, 2, received_at=old)
+        lambda tables: tables.deliveries.advance(reader.uuid, 2, received_at=young)
     )
 
     async def done() -> list[tuple[int, int]] | None:

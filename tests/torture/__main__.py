@@ -1,88 +1,61 @@
-"""The long run: `python -m tests.torture`; exits 1 if any promise was broken."""
+"""Every promise attacked: `python -m tests.torture`; exits 1 if one broke or an attack is blind."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+import traceback
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from tests.torture import restarts
-from tests.torture.kills import ROLES, kill
-from tests.torture.restarts import restart
-from tests.torture.verdict import facts, faults
+from archiver import clock
+from tests.torture.trial import Row, Run, Trial, table
+from tests.torture.trials import TRIALS
 
 
 def main() -> int:
-    """Runs both parts and prints what was met; the exit code."""
+    """Makes the trials one after the other and prints their table; the exit code."""
     chosen = _arguments()
-    print(f"seed {chosen.seed}: --seed {chosen.seed} makes the same choices again")
+    print(f"seed {chosen.seed}: --seed {chosen.seed} makes the same choices again", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    (folder / "kills").mkdir()
-    (folder / "restarts").mkdir()
-    broken = asyncio.run(_kills(folder / "kills", chosen))
-    broken += asyncio.run(_restarts(folder / "restarts", chosen))
+    rows = []
+    for name in chosen.only or TRIALS:
+        (folder / name).mkdir()
+        began = clock.monotonic()
+        run = Run(long=chosen.long, seed=chosen.seed, folder=folder / name)
+        rows += (found := _rows(name, TRIALS[name], run))
+        took = timedelta(seconds=round(clock.monotonic() - began))
+        print(f"\n{name}, {took}\n{table(found)}", flush=True)
+        if all(row.passed for row in found):
+            shutil.rmtree(run.folder)
+    broken = [row.test for row in rows if not row.passed]
+    print(f"\n{table(rows)}\n\n{len(rows) - len(broken)} of {len(rows)} promises kept", flush=True)
     if broken:
-        print(f"\n{broken} promises broken; everything is kept in {folder}", file=sys.stderr)
+        print(f"broken: {', '.join(broken)}; everything is kept in {folder}", file=sys.stderr)
         return 1
-    shutil.rmtree(folder)
-    print("\nevery promise kept")
+    folder.rmdir()
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
-    parser.add_argument("--generations", type=int, default=2000, help="pictures asked for")
-    parser.add_argument("--kills", type=int, default=27, help=f"over {', '.join(ROLES)}")
-    parser.add_argument("--restarts", type=int, default=12, help="by SIGTERM, under load")
+    parser.add_argument("--long", action="store_true", help="the long dose of each: hours")
+    parser.add_argument("--only", action="append", choices=TRIALS, help="this one; may be repeated")
     parser.add_argument("--seed", type=int, default=Random().randrange(10**6))
     return parser.parse_args()
 
 
-async def _kills(folder: Path, chosen: argparse.Namespace) -> int:
-    outcome = await kill(
-        folder, generations=chosen.generations, kills=chosen.kills, seed=chosen.seed
-    )
-    (folder / "log.jsonl").write_text(outcome.log)
-    _print(f"{chosen.kills} kills", facts(outcome))
-    return _judge(faults(outcome))
-
-
-async def _restarts(folder: Path, chosen: argparse.Namespace) -> int:
-    roles = [ROLES[number % len(ROLES)] for number in range(chosen.restarts)]
-    outcome = await restart(folder, roles, Random(chosen.seed))
-    tally = outcome.tally
-    met = {
-        "clients": 2 * (restarts.PUSHING + restarts.REMEMBERING),
-        "acknowledged": len(outcome.acknowledged),
-        "slowest answer, s": round(tally.slowest_seconds, 2),
-    }
-    _print(f"{chosen.restarts} restarts under load", met)
-    return _judge(
-        {
-            "refused": tally.refused,
-            "cut off": tally.cut,
-            "5xx": sum(count for status, count in tally.answers.items() if status >= 500),
-            "acknowledged and lost": outcome.lost,
-            "bodies stored twice": outcome.doubled,
-        }
-    )
-
-
-def _print(title: str, met: Mapping[str, object]) -> None:
-    print(f"\n{title}")
-    for name, value in met.items():
-        print(f"  {name:<42} {value}")
-
-
-def _judge(found: Mapping[str, int]) -> int:
-    for name, count in found.items():
-        print(f"  {name:<42} {count}{'   <- must be 0' if count else ''}")
-    return sum(count > 0 for count in found.values())
+def _rows(name: str, trial: Trial, run: Run) -> list[Row]:
+    """What the trial says, or that it said nothing: the others are made all the same."""
+    try:
+        return trial(run)
+    except Exception as error:
+        traceback.print_exc()
+        said = f"ended with {type(error).__name__}: {error}"
+        return [Row(test=name, dose="–", must="an end", result=said, kept=False)]
 
 
 if __name__ == "__main__":

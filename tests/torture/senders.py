@@ -40,6 +40,7 @@ class Sender:
         self._tally = tally
         self._keeps_alive = keeps_alive
         self._wire: Wire | None = None
+        self.opened_at = 0.0  # when the connection was asked for that carried the last request
 
     async def send(self, request: bytes) -> int | None:
         """The status of the answer, or None if there was none."""
@@ -72,6 +73,7 @@ class Sender:
         if self._wire is not None and self._wire.reader.at_eof():
             self.close()
         if self._wire is None:
+            self.opened_at = monotonic()
             self._wire = Wire(*await asyncio.open_connection("127.0.0.1", self._port))
         return self._wire
 

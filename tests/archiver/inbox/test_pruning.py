@@ -56,6 +56,7 @@ def order(pruner: Pruner, *spans: tuple[int, int], ready: bool = True) -> None:
     connection = open_writer(pruner.catalog)
     prunings = [Pruning(inbox=inbox, first=first, last=last) for first, last in spans]
     Prunings(connection).order(prunings, ready=ready)
+    connection.execute("INSERT OR IGNORE INTO inbox_positions VALUES (?, 1, NULL)", (inbox,))
     connection.close()
 
 
@@ -105,13 +106,25 @@ async def test_a_full_disk_keeps_nobody_from_pruning(
 
 async def test_orders_wait_while_anything_fails(pruner: Pruner) -> None:
     """Without a catalog there are none; what a locked inbox refused is done the next time."""
-    assert ordered(pruner.catalog.with_name("none.db"), "any") == ()
+    assert ordered(pruner.catalog.with_name("none.db"), "any", lambda *_: True) == ()
     order(pruner, (1, 5))
     with locked(pruner.path), pytest.MonkeyPatch.context() as patched:
         patched.setattr("archiver.inbox.sqlite.BUSY_SECONDS", 0.01)
         with pytest.raises(Exception, match="cannot commit"):
             await pruner.step()
     assert await pruner.step() == 1
+
+
+async def test_an_order_for_another_inbox_of_that_name_is_not_carried_out(
+    pruner: Pruner, path: Path
+) -> None:
+    """An older copy that was put back holds at those positions what nobody has absorbed."""
+    order(pruner, (1, 3))
+    connection = open_writer(pruner.catalog)
+    connection.execute("UPDATE inbox_positions SET received_at = 1")
+    connection.close()
+    await pruner.step()
+    assert all(delivery.body for delivery in deliveries(path))
 
 
 async def test_an_order_that_was_struck_off_is_forgotten(pruner: Pruner) -> None:

@@ -339,7 +339,7 @@ async def test_one_lease_brings_one_picture_at_a_time(house: House, client: Clie
     first = asyncio.create_task(renderer.send(slow()))
     await begun.wait()
     while (await renderer.send(png()))[0] != 409:
-        pass
+        assert not first.done()
     goes_on.set()
     assert await first == (204, None)
     assert (await renderer.complete(png()))[0] == 204

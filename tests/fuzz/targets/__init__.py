@@ -1,0 +1,1 @@
+"""The targets, one in each file: `TARGET`."""
