@@ -17,7 +17,7 @@ run: $(VENV)/.run ## the service beside a simulated provider: a dozen webhooks b
 	@$(BIN)/holdfast demo
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not torture"
 
 check: $(VENV)/.dev ## ruff, mypy --strict, the walls between the rooms, the README
 	$(BIN)/ruff format --check .

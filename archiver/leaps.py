@@ -21,6 +21,8 @@ from archiver.work import JobKind, WantedJob
 
 # Time is noted more often than this, and leases are renewed so often that they last as much longer.
 LEAP = timedelta(seconds=15)
+# Under whose name the heartbeats say when time last leapt ahead.
+_LEAP_AHEAD = "leap ahead"
 # As long as the longest lease: whoever lives has renewed it by then.
 _GRACE = timedelta(seconds=60)
 
@@ -39,10 +41,13 @@ def settle_leap(tables: Tables, *, now: datetime) -> None:
     tables.leaps.renew(until=now + _GRACE)
     if now < noted_at:
         tables.leaps.bring_forward(noted_at - now, now=now)
-        tried_again = _try_again(tables, now)
+        # A clock that ran ahead had leapt there: what was given up long before, was so in time.
+        leapt_at = tables.deliveries.last_beat_at(_LEAP_AHEAD) or now
+        tried_again = _try_again(tables, max(now, leapt_at - _GRACE), now)
         seconds = round((noted_at - now).total_seconds())
         logger().warning("the clock was set back", seconds=seconds, tried_again=tried_again)
     else:
+        tables.deliveries.beat(_LEAP_AHEAD, now=now)
         logger().info("time has leapt ahead", seconds=round((now - noted_at).total_seconds()))
     tables.deliveries.beat(ARCHIVE, now=now)
 
@@ -53,9 +58,9 @@ def is_time_steady(tables: Tables, *, now: datetime) -> bool:
     return noted_at is None or abs(now - noted_at) <= LEAP
 
 
-def _try_again(tables: Tables, now: datetime) -> int:
-    """Revives what was given up at a time that is yet to come; how much that was."""
-    given_up = tables.leaps.given_up_after(now)
+def _try_again(tables: Tables, since: datetime, now: datetime) -> int:
+    """Revives what was given up since a time that is yet to come; how much that was."""
+    given_up = tables.leaps.given_up_since(since)
     for kind, subject, target in given_up:
         if kind is JobKind.NOTIFY:
             again = WantedJob(kind=kind, subject=subject, target=target)

@@ -25,8 +25,11 @@ def _shared(folder: Path, name: str) -> Any:
     """
     try:
         for file in (folder / f"{kind}_{name}.db" for kind in _FILES):
-            with file.open("ab") as counts:
-                os.posix_fallocate(counts.fileno(), 0, _ROOM_BYTES)
+            counts = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                os.posix_fallocate(counts, 0, _ROOM_BYTES)
+            finally:
+                os.close(counts)
     except OSError:
         return values.MutexValue
     return values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]

@@ -96,9 +96,9 @@ class Worker:
 
     async def _claim(self) -> None:
         room = {kind: self._room(kind, bench) for kind, bench in self._benches.items()}
-        now = self._now()
 
         def claim(tables: Tables) -> list[Job]:
+            now = self._now()  # not before its turn came, or time would seem to go back
             settle_leap(tables, now=now)
             tables.jobs.promote(now=now)
             tables.jobs.recover(now=now)

@@ -181,7 +181,12 @@ def _unknown(request: web.Request, *, can_log_in: bool) -> web.Response:
         return refused
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         # A link from elsewhere: the browser keeps the pass back until our own page asks for it.
-        told = {"Refresh": "0", "Cache-Control": "no-store"}
+        # In a sandbox it would be nobody's page, and the pass kept back for ever.
+        told = {
+            "Refresh": "0",
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'",
+        }
         return web.Response(status=401, headers=told, text="One moment…")
     raise web.HTTPFound(f"/login?next={quote(request.path_qs, safe='')}")
 

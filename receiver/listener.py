@@ -42,9 +42,11 @@ class _Refusal(asyncio.Protocol):
 class _UnderWay:
     """Knows the requests that are being answered, so that the end can wait for them."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, max_connections: int) -> None:
         self._handler = handler
+        self._max_connections = max_connections
         self._requests: dict[web.RequestHandler, web.BaseRequest] = {}
+        self._answered: set[web.RequestHandler] = set()  # and now and then who has gone since
         self._ending = False
         self._last: asyncio.Event | None = None  # made by who waits for it
 
@@ -59,16 +61,21 @@ class _UnderWay:
             return response
         finally:
             del self._requests[protocol]
+            self._answered.add(protocol)
+            if len(self._answered) > 2 * self._max_connections:
+                self._answered = {it for it in self._answered if it.transport is not None}
             if self._last is not None and not self._requests:
                 self._last.set()
 
     def make_room(self, connections: Sequence[web.RequestHandler]) -> bool:
         """Cuts off one of those that have asked nothing, or not yet all of it; False: nobody has.
 
-        The one that came first goes first, and who only keeps us waiting for a body the last.
+        The one that came first goes first, and who only keeps us waiting for a body the last. Who
+        has ever been answered stays: he may be reading yet, or a proxy that asks again just now.
         """
-        idle = (one for one in connections if one not in self._requests)
-        for one in chain(idle, self._half_asked(connections)):
+        known = self._requests.keys() | self._answered
+        silent = (one for one in connections if one not in known)
+        for one in chain(silent, self._half_asked(connections)):
             if one.transport is not None and not one.transport.is_closing():
                 one.transport.abort()
                 return True
@@ -125,7 +132,7 @@ async def listening(
     await runner.setup()
     handler = runner.server
     assert handler is not None
-    under_way = _UnderWay(handler.request_handler)
+    under_way = _UnderWay(handler.request_handler, max_connections)
     handler.request_handler = under_way.answer
 
     def protocol() -> asyncio.BaseProtocol:

@@ -27,9 +27,6 @@ from receiver.signatures import Headers, Verdict
 
 RETRY_AFTER_SECONDS = 5
 
-# Of bodies that strangers have begun to send; a full listener's would come to a GiB.
-_UNFINISHED_BYTES = 64 << 20
-
 # What a header may hold that nobody who reads an inbox should be able to use.
 _SECRET_HEADERS = frozenset(
     {
@@ -68,7 +65,7 @@ class Webhook:
     answers: Answers
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
-    room: Room = field(default_factory=lambda: Room(_UNFINISHED_BYTES))
+    room: Room
     outage: Outage = field(
         default_factory=lambda: Outage("deliveries are refused", "deliveries are taken in again")
     )

@@ -31,18 +31,18 @@ class Leaps:
         )
         self._connection.execute(
             "UPDATE jobs SET first_attempt_at=NULL"
-            " WHERE state IN ('scheduled', 'available') AND first_attempt_at > ?",
+            " WHERE state IN ('scheduled', 'available', 'running') AND first_attempt_at > ?",
             (at,),
         )
 
-    def given_up_after(self, moment: datetime) -> Sequence[tuple[JobKind, int, str]]:
-        """Kind, subject and target of what was given up after that, and of the last questions
+    def given_up_since(self, moment: datetime) -> Sequence[tuple[JobKind, int, str]]:
+        """Kind, subject and target of what was given up from then on, and of the last questions
         about pictures that have not come.
 
         Looks at every row, which is seldom worth it.
         """
         rows = self._connection.execute(
-            "SELECT kind, subject, target FROM jobs WHERE finished_at > ? AND ("
+            "SELECT kind, subject, target FROM jobs WHERE finished_at >= ? AND ("
             " state='discarded' AND kind IN ('fetch', 'notify')"
             " OR state='completed' AND kind='poll' AND EXISTS ("
             "  SELECT 1 FROM slots WHERE generation=jobs.subject AND slots.state<>'archived')"

@@ -60,7 +60,8 @@ def claim(tables: Tables, worker: str, *, fresh: bool, now: datetime) -> Commiss
 def claim_by_hand(tables: Tables, worker: str, number: int, *, now: datetime) -> Commission:
     """That slot, leased, whatever renderers have said of it; raises NotOfferedError."""
     tables.deliveries.beat(RENDERER, now=now)
-    tables.jobs.recover(now=now)
+    if is_time_steady(tables, now=now):
+        tables.jobs.recover(now=now)
     generation = tables.generations.load_slot(number)
     if generation is None:
         raise NotOfferedError(f"no slot has the archive number {number}")

@@ -19,11 +19,14 @@ from receiver.listener import listening
 from receiver.peers import FailureLimit
 from receiver.public import public
 from receiver.readiness import Readiness
+from receiver.reading import Room
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.sources import verifiers
 from receiver.webhook import Webhook
 
 _AGE_SECONDS = 3600.0
+# Of bodies that strangers have begun to send; a full listener's would come to a GiB.
+_UNFINISHED_BYTES = 64 << 20
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -48,6 +51,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         trusted_proxies=config.listen.proxies,
         max_body_bytes=config.listen.max_body_bytes,
         read_seconds=config.listen.read_seconds,
+        room=Room(max(_UNFINISHED_BYTES, 2 * config.listen.max_body_bytes)),
         answers=Answers(clock.now, sources),
         now=clock.now,
         monotonic=clock.monotonic,

@@ -55,8 +55,8 @@ ALLOCATOR = {
 
 _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
-# A role that served this long had started well: after its death nobody waits.
-_HEALTHY_SECONDS = 1.0
+# A role that served this long had started well, so its death counts as the first.
+_HEALTHY_SECONDS = 3.0
 # With what is handed out it has to serve within so long, and before it has died three times.
 _READY_WITHIN_SECONDS = 60.0
 # More than the roles' own drain, less than the 30 s that service managers commonly grant.
@@ -216,8 +216,8 @@ class Supervisor:
         await asyncio.gather(*keepers)
 
     async def _keep(self, role: str) -> None:
-        """Starts a role, and again whenever it dies, each time waiting a little longer."""
-        backoff_seconds = _BACKOFF_SECONDS
+        """Starts a role, and again whenever it dies: at once, then waiting a little longer."""
+        backoff_seconds = 0.0
         while True:
             if role in _USE_CATALOG:
                 await self._switcher.catalog_is_free.wait()
@@ -238,7 +238,7 @@ class Supervisor:
             logger().error("a role died and is started again", role=role, status=status)
             if served_seconds > _HEALTHY_SECONDS:
                 backoff_seconds = 0.0
-            if backoff_seconds > 2 * _BACKOFF_SECONDS and self._told[role] is self._config:
+            if backoff_seconds > _BACKOFF_SECONDS and self._told[role] is self._config:
                 self._give_up(role)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)

@@ -18,7 +18,7 @@ from tests.acceptance.watched import watching
 from tests.receiver.roles_in_process import serving
 from tests.receiver.test_routes import SECRETS, TOKENS
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.torture, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -18,7 +18,7 @@ from tests.archiver.filled import filling
 from tests.archiver.media_bodies import FTYP, GIF, JPEG, MP4, box, drawn, png_chunk
 from tests.receiver.roles_in_process import serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.torture, pytest.mark.asyncio(loop_scope="session")]
 
 RUN = f"fetch('{CANARY}')"
 PAGE = f"<!doctype html><script>{RUN}</script>".encode()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.torture import attacks
 from tests.torture.besieged import besieged
 
@@ -11,6 +13,7 @@ BOMB_BYTES = 32 << 20
 GROWN_BYTES = 192 << 20
 
 
+@pytest.mark.torture
 async def test_no_stranger_hurts_the_service(tmp_path: Path) -> None:
     """Broken HTTP, hostile bodies, slow and idle senders: each is answered or closed, good ones are
     taken all the while, no role dies, none grows, and nobody's nonsense is a fault of ours."""

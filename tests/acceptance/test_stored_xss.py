@@ -132,6 +132,7 @@ def unescaping(**said: Any) -> Environment:
     return Environment(**{**said, "autoescape": False})
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("with_policy", [True, False])
 async def test_without_escaping_it_would(
     browser: Browser,

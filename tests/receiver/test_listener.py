@@ -117,7 +117,6 @@ QUIET = {
     "nothing": b"",
     "half a header": b"POST / HTTP/1.1\r\nHost: 127",
     "half a body": TEN[:-5],
-    "an answered request": ASK,
 }
 
 
@@ -131,14 +130,24 @@ async def test_who_asks_nothing_makes_room_for_who_comes(said: bytes) -> None:
     ):
         for wire in (one, two):
             await wire.send(said)
-            if said == ASK:
-                await wire.answer()
         if said == TEN[:-5]:
             await it.counter.reached_by(2)
         async with connected(it.port) as third:
             assert (await third.ask(ASK)).status == 200
             assert await one.rest() == b""
             assert (await third.ask(ASK)).status == 200
+
+
+async def test_who_was_answered_once_stays() -> None:
+    """A proxy that keeps its connections may be asking again at the very moment."""
+    async with (
+        listener(max_connections=1) as it,
+        connected(it.port) as one,
+    ):
+        assert (await one.ask(ASK)).status == 200
+        async with connected(it.port) as another:
+            assert (await another.answer()).status == 503
+        assert (await one.ask(ASK)).status == 200
 
 
 async def test_who_waits_for_nothing_goes_before_who_sends_a_body() -> None:

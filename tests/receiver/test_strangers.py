@@ -72,7 +72,7 @@ async def test_large_bodies_that_never_end_leave_room_for_small_ones(tmp_path: P
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Role]:
     """The role `web` with no patience."""
-    async with serving(tmp_path, listen={"read_seconds": 0.1}) as role:
+    async with serving(tmp_path, listen={"read_seconds": 0.1, "keepalive_seconds": 1}) as role:
         yield role
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from statistics import median
 
 from tests.torture.kills import Dose, Killed, kill
 from tests.torture.trial import Row, Run
@@ -15,7 +17,11 @@ CI = Dose(kills=25, generations=600, news=40)
 LONG = Dose(kills=1000, generations=12_000, news=90)
 # Leases that are never taken back are not taken back later either.
 _CONTROL = Dose(kills=15, generations=120, news=24, patience_seconds=10)
+# Chance decides what befalls a control, so one that was spared something is repeated.
+_CONTROLS = 3
 _LIMIT_SECONDS = 2.0
+# Fewer times than this have no 95th percentile, and are judged by their median.
+_MANY = 100
 _PAGE_BYTES = 4096
 
 
@@ -52,29 +58,43 @@ _PROMISES = (
 
 def kills(run: Run) -> list[Row]:
     """Kills the roles of a service; and those of a service without any of the safeguards."""
-    whole, bare = run.folder / "whole", run.folder / "bare"
-    whole.mkdir()
-    bare.mkdir()
+    it = _killed(run, "whole", LONG if run.long else CI, run.seed)
     away = [*(promise.safeguard for promise in _PROMISES), "a quick start"]
-    it = asyncio.run(kill(whole, LONG if run.long else CI, run.seed))
-    control = asyncio.run(kill(bare, _CONTROL, run.seed, away=away))
-    for each in (it, control):
-        (each.folder / "log.txt").write_text(each.log)
-        print("; ".join(f"{name}: {fact}" for name, fact in facts(each).items()), flush=True)
+    broken = Counter[str]()
+    for number in range(_CONTROLS):
+        control = _killed(run, f"bare-{number}", _CONTROL, run.seed + number, away)
+        broken.update(faults(control))
+        if all(any(broken[fault] for fault in promise.faults) for promise in _PROMISES):
+            break
     dose = f"{it.kills.total()} kills, {it.postman.taken()} acknowledged"
-    found, broken = faults(it), faults(control)
-    rows = [_row(promise, dose, found, broken) for promise in _PROMISES]
+    found = faults(it)
+    rows = [_row(promise, dose, found, broken, number + 1) for promise in _PROMISES]
     return [*rows, _others(dose, found), _integrity(dose, it, control), _restart(it, control)]
 
 
-def _row(promise: _Promise, dose: str, found: Mapping[str, int], broken: Mapping[str, int]) -> Row:
+def _killed(run: Run, name: str, dose: Dose, seed: int, away: Collection[str] = ()) -> Killed:
+    folder = run.folder / name
+    folder.mkdir()
+    it = asyncio.run(kill(folder, dose, seed, away=away))
+    (folder / "log.txt").write_text(it.log)
+    print("; ".join(f"{name}: {fact}" for name, fact in facts(it).items()), flush=True)
+    return it
+
+
+def _row(
+    promise: _Promise,
+    dose: str,
+    found: Mapping[str, int],
+    broken: Mapping[str, int],
+    controls: int,
+) -> Row:
     return Row(
         test=f"kill -9: {promise.name}",
         dose=dose,
         must=" and ".join(f"0 {fault}" for fault in promise.faults),
         result=_told({fault: found[fault] for fault in promise.faults}),
         kept=not any(found[fault] for fault in promise.faults),
-        control=f"{_CONTROL.kills} kills without {promise.safeguard!r}: "
+        control=f"{controls * _CONTROL.kills} kills without {promise.safeguard!r}: "
         + _told({fault: broken[fault] for fault in promise.faults}),
         control_broke=any(broken[fault] for fault in promise.faults),
     )
@@ -113,19 +133,22 @@ def _integrity(dose: str, it: Killed, control: Killed) -> Row:
 
 def _restart(it: Killed, control: Killed) -> Row:
     """From a kill of the listener until somebody has a 202 who came after it."""
-    found, slow = (_p95(each.postman.stopwatch.took_seconds) for each in (it, control))
+    took = it.postman.stopwatch.took_seconds
+    judge: Callable[[Sequence[float]], float]
+    judge, name = (_p95, "p95") if len(took) >= _MANY else (median, "median")
+    found, slow = judge(took), judge(control.postman.stopwatch.took_seconds)
     return Row(
         test="kill -9: restart",
         dose=f"{it.kills['receive']} kills of receive",
-        must=f"first 202 after it: p95 < {_LIMIT_SECONDS:.0f} s",
-        result=f"p95 {found:.2f} s, longest {max(it.postman.stopwatch.took_seconds):.2f} s",
+        must=f"first 202 after it: {name} < {_LIMIT_SECONDS:.0f} s",
+        result=f"{name} {found:.2f} s, longest {max(took):.2f} s",
         kept=found < _LIMIT_SECONDS,
-        control=f"without 'a quick start': p95 {slow:.2f} s",
+        control=f"without 'a quick start': {name} {slow:.2f} s",
         control_broke=slow >= _LIMIT_SECONDS,
     )
 
 
-def _p95(took_seconds: list[float]) -> float:
+def _p95(took_seconds: Sequence[float]) -> float:
     return sorted(took_seconds)[ceil(0.95 * len(took_seconds)) - 1]
 
 

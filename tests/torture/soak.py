@@ -79,14 +79,14 @@ _GAUGES = (
         name="resident memory",
         read=lambda it: {role: size / _MEBI for role, size in it.resident_bytes.items()},
         unit="MiB",
-        slack=8,
+        slack=12,
     ),
     _Gauge(name="open files", read=lambda it: it.descriptors, unit="", slack=6),
     _Gauge(
         name="write-ahead logs",
         read=lambda it: {"all": it.log_bytes / _MEBI},
         unit="MiB",
-        slack=16,  # they go round in this much, each
+        slack=32,  # each goes round in some MiB
     ),
     _Gauge(name="oldest job due", read=lambda it: {"age": it.oldest_seconds}, unit="s", slack=2),
 )
