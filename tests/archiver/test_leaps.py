@@ -113,6 +113,15 @@ def test_links_that_died_too_early_are_tried_again(
     assert state(tables, JobKind.FETCH, number) == then
 
 
+def test_a_clock_that_was_never_ahead_undoes_nothing(tables: Tables) -> None:
+    """A host that starts with an old clock has given up nothing too early."""
+    leaps.note_time(tables, now=NOON)
+    number = given_up(tables, now=NOON + SECOND)
+    leaps.note_time(tables, now=NOON + HOUR)
+    leaps.note_time(tables, now=NOON - YEAR)
+    assert state(tables, JobKind.FETCH, number) == "discarded"
+
+
 def test_messages_that_were_given_up_too_early_are_sent_again(tables: Tables) -> None:
     """A receiver that believes no message from next year is told once it is this year."""
     leaps.note_time(tables, now=NOON + YEAR)

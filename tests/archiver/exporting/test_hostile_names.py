@@ -31,7 +31,7 @@ from tests.archiver.filled import filling
 from tests.archiver.media_bodies import JPEG
 
 NAMES = [
-    "../../../../tmp/evil", "/etc/cron.d/evil", "..\\..\\evil.exe", "C:\\evil", "a/../../b", "..",
+    "../../../../evil", "/etc/evil", "..\\..\\evil.exe", "C:\\evil", "a/../../b", "..",
     "con", "evil\r\nX-Evil: 1", 'evil"; filename="evil.exe', "evil\0.png", "~/.ssh/authorized_keys",
     "\u202egnp.exe", "-rf", "index.ndjson", "$(touch evil)", "é" * 300,
 ]  # fmt: skip
