@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.harness import HERE, compile_c, free_port, median, print_table, python, serving
 from benchmarks.meter import Transfers
-from receiver.roles.supervisor import ALLOCATOR
+from receiver.roles.starting import ALLOCATOR
 from tests.archiver.ceph_server import serve_ceph
 from tests.archiver.moto_server import make_bucket, serve_moto
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -26,6 +27,8 @@ SECRET = "whsec service"
 # A test that waits longer for a process has failed.
 PATIENCE_SECONDS = 60
 _LOOK_SECONDS = 0.02
+# What the kernel calls a process that waits to be a role.
+SPARE = "spare"
 
 
 class Service:
@@ -84,8 +87,12 @@ class Service:
         return pid
 
     def roles(self) -> dict[int, str]:
-        """The roles that live at this moment, by process."""
-        return dict(_roles(self.process.pid))
+        """The roles that live at this moment, by process; who stands by to be one is none yet."""
+        return {pid: name for pid, name in _children(self.process.pid) if name != SPARE}
+
+    def spare(self) -> int:
+        """The process that stands by to be a role."""
+        return _some(lambda: [it for it, name in _children(self.process.pid) if name == SPARE])
 
     def kill(self, role: str) -> None:
         """Ends a role's process without a word; returns once it is dead."""
@@ -268,19 +275,32 @@ def _until(what: Callable[[], bool]) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _roles(parent: int) -> Iterator[tuple[int, str]]:
-    """The living children of a process that are roles, from proc(5)."""
+def _some(look: Callable[[], list[int]]) -> int:
+    found: list[int] = []
+
+    def seen() -> bool:
+        found[:] = look()
+        return bool(found)
+
+    _until(seen)
+    return found[0]
+
+
+def _children(parent: int) -> Iterator[tuple[int, str]]:
+    """The living children of a process that are roles, or are to be, from proc(5)."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             # The name before these is in brackets and may hold anything.
-            state, its_parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            called, _, rest = (entry / "stat").read_text().rpartition(")")
+            state, its_parent = rest.split()[:2]
             command = (entry / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended just now
         if its_parent == str(parent) and state not in "ZX" and "receiver.roles." in command:
-            yield int(entry.name), command.rpartition("receiver.roles.")[2].strip("\0")
+            name = re.split(r"[.\0]", command.rstrip("\0"))[-1]
+            yield int(entry.name), SPARE if called.endswith(f"({SPARE}") else name
 
 
 def _port(address: str) -> int:

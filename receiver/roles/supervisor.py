@@ -8,9 +8,7 @@ who connects meanwhile waits in the kernel's queue. Where they were handed to th
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -21,23 +19,14 @@ import msgspec
 from archiver.clock import monotonic
 from archiver.errors import ConfigError, HoldfastError
 from archiver.log import logger
-from archiver.metrics import PROCESS_NAME
 from archiver.process import DRAIN_SECONDS, EXIT_CONFIG, READY
-from receiver.roles.premises import address, begin_metrics, bind, metrics_folder, take
+from receiver.roles.premises import address, begin_metrics, bind, take
 from receiver.roles.process import Orders
+from receiver.roles.starting import MODULES, Starter
 from receiver.roles.switcher import Switcher
 from receiver.settings import Config
 
-# Each role and the module that is its process, in this order: the listener that must not wait
-# comes first; what draws comes last, as all else is of more use without it than it without them.
-_MODULES = {
-    "receive": "receiver.roles.receive",
-    "gateway": "receiver.roles.gateway",
-    "archive": "receiver.roles.archive",
-    "web": "receiver.roles.web",
-    "render": "fallback_renderer",
-}
-ROLES = tuple(_MODULES)
+ROLES = tuple(MODULES)
 _LISTENER_OF = {"receive": "public", "gateway": "gateway", "web": "private"}
 
 # Those that have the catalog's file open; while they are down, webhooks are taken in as ever.
@@ -45,13 +34,6 @@ _USE_CATALOG = frozenset({"gateway", "archive", "web", "render"})
 
 # The one that the others go on without, for on a bad night it is the links that cannot wait.
 _DISPENSABLE = "render"
-
-# glibc gives the memory of each megabyte in flight back to the kernel and takes it anew page by
-# page, which costs a sixth of what copying it costs; within these bounds it is kept (mallopt(3)).
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
 
 _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
@@ -82,7 +64,8 @@ class Supervisor:
             raise ConfigError(f"no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}")
         self._config = config
         self._proven = config  # what all roles have started with
-        self._stderr = stderr  # where the roles' log lines go; None: where ours go
+        # `stderr` is where the roles' log lines go; None: where ours go.
+        self._starter = Starter(config.catalog.folder, stderr)
         self._roles = tuple(role for role in ROLES if role in roles)
         self._sockets: dict[str, socket.socket] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -211,6 +194,7 @@ class Supervisor:
         for keeper in late:
             logger().error("a role did not end in time and is killed", role=keeper.get_name())
             self._processes[keeper.get_name()].kill()
+        await self._starter.end()
         for lock in self._locks:
             lock.close()
         await asyncio.gather(*keepers)
@@ -266,24 +250,7 @@ class Supervisor:
         """From its start to its end: the exit status, and for how many seconds it served."""
         name = _LISTENER_OF.get(role)
         sockets = {name: self._sockets[name].fileno()} if name else {}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # or a receiver.py of the operator's would be taken for ours
-            "-m",
-            _MODULES[role],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._stderr,
-            pass_fds=tuple(sockets.values()),
-            env={
-                **ALLOCATOR,
-                **os.environ,
-                "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(self._config.catalog.folder)),
-                PROCESS_NAME: role,
-            },
-            # Ctrl-C is for the parent, which tells its roles in its own way.
-            start_new_session=True,
-        )
+        process = await self._starter.start(role, sockets.values())
         self._processes[role] = process
         if self._stopping.is_set():  # while it was being started
             process.terminate()
@@ -297,6 +264,7 @@ class Supervisor:
         if serves:
             self._gone.discard(role)
             ready.set()
+            self._starter.stand_by(role, sockets.values())
         status = await process.wait()
         process.stdin.close()
         return status, monotonic() - began if serves else 0.0

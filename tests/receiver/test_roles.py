@@ -80,6 +80,31 @@ async def test_a_role_that_is_killed_comes_back_unnoticed(whole: Service, role: 
     assert (died["status"], whole.pid(role) != killed) == (-signal.SIGKILL, True)
 
 
+def test_who_stands_by_takes_over(whole: Service) -> None:
+    """The listener's successor has loaded all that takes long before it is needed; and where it
+    has died itself meanwhile, or has not come yet, there is one from nothing as ever."""
+    spare, before = whole.spare(), whole.count("ready")
+    whole.kill("receive")
+    whole.logged_again("ready", before)
+    assert whole.pid("receive") == spare
+
+    killed, before = whole.spare(), whole.count("ready")
+    os.kill(killed, signal.SIGKILL)
+    whole.kill("receive")
+    whole.logged_again("ready", before)
+    assert whole.pid("receive") not in (killed, spare)
+    assert "Traceback" not in whole.log
+
+
+def test_who_stands_by_ends_with_its_parent(tmp_path: Path) -> None:
+    """A parent that is killed says nothing; a spare that nobody gives orders is none."""
+    with running(tmp_path) as service:
+        service.spare()
+        service.process.kill()
+        assert service.ended() == -signal.SIGKILL  # which waits for the end of every process
+        assert "Traceback" not in service.log
+
+
 def test_a_role_that_is_told_to_end_is_started_again_at_once(whole: Service) -> None:
     """Somebody wanted it so: that is no fault, and nobody has to wait for it."""
     told = whole.pid("web")
