@@ -9,7 +9,7 @@ from archiver.inbox import NewDelivery
 from archiver.models import Heard
 from receiver.confidential import without_keys
 from receiver.exchange import Request
-from receiver.providers import PROVIDERS
+from receiver.providers import PROVIDERS, require_id
 
 
 def remembered(
@@ -24,8 +24,10 @@ def remembered(
 ) -> NewDelivery:
     """The request of a generation, less its API keys; an empty one says only that it exists.
 
-    `source` must be a known provider's name. Raises UnreadableError if the request makes no sense.
+    `source` must be a known provider's name. Raises UnreadableError if the id is blank, or the
+    request makes no sense.
     """
+    require_id(generation_id)
     provider = PROVIDERS[source]
     headers = (("Content-Type", request_type),)
     api_key = provider.api_key(Request(method="POST", path="/", headers=headers, body=request))

@@ -28,8 +28,10 @@ def observations(delivery: Delivery) -> tuple[Observation, ...]:
     if delivery.body is None:
         raise UnreadableError("the delivery's body has been pruned")
     body = decoded(delivery.headers, delivery.body)
-    if delivery.heard is Heard.REMEMBERED and not body:
-        return (_heard_of(provider.name, delivery.path_token),)
+    if delivery.heard is Heard.REMEMBERED:
+        require_id(delivery.path_token)
+        if not body:
+            return (_heard_of(provider.name, delivery.path_token),)
     said = provider.parse(delivery.heard, delivery.path_token, body)
     if delivery.heard not in (Heard.POLLED, Heard.OVERHEARD) or not said:
         return said
@@ -37,6 +39,12 @@ def observations(delivery: Delivery) -> tuple[Observation, ...]:
     owns = _polled_owns if delivery.heard is Heard.POLLED else _overheard_owns(provider, told)
     account = told.account or None
     return tuple(replace(one, account=account) if owns(one) else one for one in said)
+
+
+def require_id(generation_id: str) -> None:
+    """Raises UnreadableError for an id that nobody could see or type."""
+    if not generation_id.strip():
+        raise UnreadableError("a generation's id is more than white space")
 
 
 def _polled_owns(said: Observation) -> bool:

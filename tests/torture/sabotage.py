@@ -20,6 +20,7 @@ from archiver.catalog.jobs import Jobs
 from archiver.inbox import Recorded, sqlite
 from archiver.inbox.sqlite import SqliteInbox
 from archiver.work import JobKind
+from receiver.roles import process
 from receiver.webhook import Webhook
 
 ROOT = Path(__file__).parents[2]
@@ -45,10 +46,11 @@ def without(folder: Path, *safeguards: str) -> dict[str, str]:
 
 def commit(safeguards: Collection[str]) -> None:
     """Takes safeguards away from this process, as far as they concern its role."""
-    role = next((it for it in sys.orig_argv if it.startswith("receiver.roles.")), "")
+    # Of the role itself, or of who stands by to be that role.
+    roles = {word.removeprefix("receiver.roles.") for word in sys.orig_argv}
     for name in safeguards:
         concerned, act = _ACTS[name]
-        if role.rpartition(".")[2] == concerned:
+        if concerned in roles:
             act()
 
 
@@ -99,7 +101,14 @@ def _never_take_back() -> None:
 
 
 def _start_slowly() -> None:
-    time.sleep(SLOW_START_SECONDS)
+    """Whoever has orders lets them lie."""
+    main = process.main
+
+    def slowly(*given: Any) -> None:
+        time.sleep(SLOW_START_SECONDS)
+        main(*given)
+
+    _replace(process, "main", slowly)
 
 
 def _keep_everything() -> None:
