@@ -27,7 +27,7 @@ SECRET = "whsec service"
 # A test that waits longer for a process has failed.
 PATIENCE_SECONDS = 60
 _LOOK_SECONDS = 0.02
-# What the kernel calls a process that waits to be a role.
+# Called so until the kernel has the role's name for it.
 SPARE = "spare"
 
 
@@ -300,7 +300,8 @@ def _children(parent: int) -> Iterator[tuple[int, str]]:
             continue  # it has ended just now
         if its_parent == str(parent) and state not in "ZX" and "receiver.roles." in command:
             name = re.split(r"[.\0]", command.rstrip("\0"))[-1]
-            yield int(entry.name), SPARE if called.endswith(f"({SPARE}") else name
+            stands_by = ".spare\0" in command and not called.endswith(f"({name}")
+            yield int(entry.name), SPARE if stands_by else name
 
 
 def _port(address: str) -> int:

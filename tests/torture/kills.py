@@ -156,6 +156,9 @@ async def _strike(
     os.kill(pid, signal.SIGKILL)
     if role == "receive":
         stopwatch.start()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while pid in house.service.roles():  # or it would be found, and killed, once more
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _found(service: Service, role: str) -> int:
