@@ -6,7 +6,7 @@ picks up the same one by itself. Two SQLite libraries on one file would defeat e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,31 @@ def open_reader(path: Path) -> Connection:
     connection = _connect(f"{path.resolve().as_uri()}?mode=ro")
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+class File:
+    """A database file as `writer` wants one; `connect` opens it for writing."""
+
+    error = Error
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self.connect = connect
+
+    def begin_anew(self, connection: Connection) -> None:
+        """See `begin_log_anew`."""
+        begin_log_anew(connection)
+
+    def look_after(self, connection: Connection) -> None:
+        """See `shorten_log`."""
+        shorten_log(connection)
+
+    def finish(self, connection: Connection) -> None:
+        """Empties the log; where a reader keeps it, the next opener reads it all the same."""
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self, connection: Connection) -> None:
+        """Lets the file go."""
+        connection.close()
 
 
 def copy(source: Path, target: Path) -> None:

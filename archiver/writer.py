@@ -13,21 +13,50 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from archiver.clock import monotonic
-from archiver.sqlite import Connection, Error, begin_log_anew, shorten_log
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Connection = TypeVar("Connection")
 
-# How often the length of the log is looked at.
+# How often a database is looked after.
 _LOOK_SECONDS = 5.0
 
 Work = Callable[[Connection, Sequence[Item]], Sequence[Result | Exception]]
 
 
-class WriterThread(Generic[Item, Result]):
+class Database(Protocol[Connection]):
+    """What is written: how a driver opens it, and what it wants done beside the writing."""
+
+    @property
+    def error(self) -> type[Exception]:
+        """The driver's own error, which all below may raise."""
+        ...
+
+    def connect(self) -> Connection:
+        """A connection for the one thread that writes."""
+        ...
+
+    def begin_anew(self, connection: Connection) -> None:
+        """To be done on the first connection after a fault, before the next commit."""
+        ...
+
+    def look_after(self, connection: Connection) -> None:
+        """To be done now and then, between two commits."""
+        ...
+
+    def finish(self, connection: Connection) -> None:
+        """To be done before the last connection is closed; it may fail without harm."""
+        ...
+
+    def close(self, connection: Connection) -> None:
+        """Lets a connection go, whatever state it is in; one that fails to close is as gone."""
+        ...
+
+
+class WriterThread(Generic[Connection, Item, Result]):
     """Runs `work(connection, batch)` on its own thread and hands each item its result.
 
     `work` makes one durable commit per call and returns a result or an exception per item; if it
@@ -38,12 +67,12 @@ class WriterThread(Generic[Item, Result]):
     def __init__(
         self,
         name: str,
-        connect: Callable[[], Connection],
-        work: Work[Item, Result],
+        database: Database[Connection],
+        work: Work[Connection, Item, Result],
         *,
         max_batch: int = 256,
     ) -> None:
-        self._connect = connect
+        self._database = database
         self._work = work
         self._max_batch = max_batch
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
@@ -51,7 +80,7 @@ class WriterThread(Generic[Item, Result]):
         self._idle = True
         self._closing = False
         self._connection: Connection | None = None
-        self._log_is_doubtful = False
+        self._is_doubtful = False
         self._look_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -63,7 +92,7 @@ class WriterThread(Generic[Item, Result]):
         Unless `opened`: then the first batch opens it, and nobody is told if it cannot.
         """
         if opened:
-            self._connection = await asyncio.to_thread(self._connect)
+            self._connection = await asyncio.to_thread(self._database.connect)
         self._thread.start()
 
     @property
@@ -75,7 +104,7 @@ class WriterThread(Generic[Item, Result]):
         """Queues one item; the future resolves after the commit that holds it, not before."""
         future: asyncio.Future[Result] = self._loop.create_future()
         if self._closing:
-            future.set_exception(Error("the writer is closing"))
+            future.set_exception(self._database.error("the writer is closing"))
             return future
         self._waiting.append((item, future))
         if self._idle:
@@ -105,16 +134,16 @@ class WriterThread(Generic[Item, Result]):
             batch = [self._waiting.popleft() for _ in range(count)]
             outcome = self._commit([item for item, _ in batch])
             self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch], outcome)
-            self._look_after_log()
+            self._look_after()
         self._finish()
 
     def _commit(self, items: list[Item]) -> Sequence[Result | Exception]:
         try:
             if self._connection is None:
-                connection = self._connect()
-                if self._log_is_doubtful:
-                    begin_log_anew(connection)
-                    self._log_is_doubtful = False
+                connection = self._database.connect()
+                if self._is_doubtful:
+                    self._database.begin_anew(connection)
+                    self._is_doubtful = False
                 self._connection = connection
             return self._work(self._connection, items)
         except Exception as error:
@@ -122,28 +151,26 @@ class WriterThread(Generic[Item, Result]):
             self._drop_connection()
             return [error] * len(items)
 
-    def _look_after_log(self) -> None:
+    def _look_after(self) -> None:
         if self._connection is None or monotonic() < self._look_at:
             return
         self._look_at = monotonic() + _LOOK_SECONDS
         try:
-            shorten_log(self._connection)
-        except Error:
+            self._database.look_after(self._connection)
+        except self._database.error:
             self._drop_connection()
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
-        self._log_is_doubtful = True
+        self._is_doubtful = True
         if connection is not None:
-            # A connection that fails to close is as gone as one that closed.
-            with suppress(Error):
-                connection.close()
+            with suppress(self._database.error):
+                self._database.close(connection)
 
     def _finish(self) -> None:
         if self._connection is not None:
-            # A busy reader keeps the log; the next opener reads it all the same.
-            with suppress(Error):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(self._database.error):
+                self._database.finish(self._connection)
         self._drop_connection()
         self._loop.call_soon_threadsafe(self._ended.set_result, None)
 

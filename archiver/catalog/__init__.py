@@ -38,7 +38,15 @@ from archiver.catalog.usage import use
 from archiver.catalog.walks import Walks
 from archiver.errors import CatalogUnavailableError
 from archiver.prunings import Prunings
-from archiver.sqlite import DATA_FAULTS, Connection, Error, is_damage, open_reader, open_writer
+from archiver.sqlite import (
+    DATA_FAULTS,
+    Connection,
+    Error,
+    File,
+    is_damage,
+    open_reader,
+    open_writer,
+)
 from archiver.writer import WriterThread
 
 T = TypeVar("T")
@@ -77,8 +85,8 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer: WriterThread[Callable[[Tables], Any], Any] = WriterThread(
-            "catalog", lambda: open_writer(path, create=False), _commit
+        self._writer: WriterThread[Connection, Callable[[Tables], Any], Any] = WriterThread(
+            "catalog", File(lambda: open_writer(path, create=False)), _commit
         )
 
     async def start(self, *, opened: bool = True) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from archiver.inbox.quarantine_file import Dropped, Item, LetGo, TooOld, commit, open_file
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Error, open_reader
+from archiver.sqlite import Connection, Error, File, open_reader
 from archiver.writer import WriterThread
 
 MAX_WAITING = 256
@@ -57,8 +57,8 @@ class Quarantine:
     out; commands may mark some as verified."""
 
     def __init__(self, path: Path) -> None:
-        self._writer: WriterThread[Item, None] = WriterThread(
-            "quarantine", lambda: open_file(path), commit
+        self._writer: WriterThread[Connection, Item, None] = WriterThread(
+            "quarantine", File(lambda: open_file(path)), commit
         )
         self._bytes_of: Counter[tuple[str, bool]] = Counter()
         self._window_ends_at: datetime | None = None

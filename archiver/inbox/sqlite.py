@@ -26,6 +26,7 @@ from archiver.moments import from_millis, to_millis
 from archiver.sqlite import (
     Connection,
     Error,
+    File,
     data_version,
     open_reader,
     open_writer,
@@ -64,8 +65,8 @@ class SqliteInbox:
         """Refuses deliveries while the disk has less than `min_free_bytes` left."""
         self._path = path
         self._min_free_bytes = min_free_bytes
-        self._writer: WriterThread[Item, Recorded] = WriterThread(
-            f"inbox {path.stem}", lambda: _open(path), self._commit
+        self._writer: WriterThread[Connection, Item, Recorded] = WriterThread(
+            f"inbox {path.stem}", File(lambda: _open(path)), self._commit
         )
 
     async def start(self) -> None:

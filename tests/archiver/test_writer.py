@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from archiver import sqlite
-from archiver.sqlite import Connection, Error, open_reader, open_writer
+from archiver.sqlite import Connection, Error, File, open_reader, open_writer
 from archiver.writer import WriterThread
 from tests.archiver.disks import commits
 
@@ -66,9 +66,9 @@ class Ledger:
         finally:
             reader.close()
 
-    async def writer(self, max_batch: int = 256) -> WriterThread[str, int]:
+    async def writer(self, max_batch: int = 256) -> WriterThread[Connection, str, int]:
         """A writer of this ledger, at work."""
-        writer = WriterThread("ledger", self.connect, self.work, max_batch=max_batch)
+        writer = WriterThread("ledger", File(self.connect), self.work, max_batch=max_batch)
         await writer.start()
         return writer
 
