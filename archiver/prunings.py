@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from archiver.database import Connection
 from archiver.moments import from_millis
-from archiver.sqlite import Connection, Error, open_reader
+from archiver.sqlite import Error, open_reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +53,13 @@ class Prunings:
 
     def waiting(self) -> list[Pruning]:
         """Those that are not ready."""
-        return self._select("NOT ready")
+        return self._select("ready = 0")
 
     def ready(self, inbox: str | None = None) -> list[Pruning]:
         """Those to be carried out, of one inbox or of all."""
         if inbox is None:
-            return self._select("ready")
-        return self._select("ready AND inbox = ?", inbox)
+            return self._select("ready = 1")
+        return self._select("ready = 1 AND inbox = ?", inbox)
 
     def make_ready(self, pruning: Pruning) -> None:
         """Lets one be carried out."""

@@ -210,7 +210,7 @@ def _connect(uri: str, busy_seconds: float | None = None) -> Connection:
     return connection
 
 
-def is_damage(error: Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether it says that the file is no database or a broken one, not that it cannot be had."""
     return type(error) is sqlite3.DatabaseError
 

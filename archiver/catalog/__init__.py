@@ -8,7 +8,6 @@ writer's thread, together with whatever else waits for the same commit.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,22 +30,13 @@ from archiver.catalog.overview import Overview
 from archiver.catalog.previews import Previews
 from archiver.catalog.renders import Renders
 from archiver.catalog.segmenting import Segmenting
+from archiver.catalog.stores import store_of
 from archiver.catalog.texts import Texts
 from archiver.catalog.tombstones import Tombstones
 from archiver.catalog.unsafe import UnsafeSlots
-from archiver.catalog.usage import use
 from archiver.catalog.walks import Walks
-from archiver.errors import CatalogUnavailableError
+from archiver.database import Connection
 from archiver.prunings import Prunings
-from archiver.sqlite import (
-    DATA_FAULTS,
-    Connection,
-    Error,
-    File,
-    is_damage,
-    open_reader,
-    open_writer,
-)
 from archiver.writer import WriterThread
 
 T = TypeVar("T")
@@ -83,24 +73,25 @@ class Tables:
 class Catalog:
     """The writing side of one process."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: WriterThread[Connection, Callable[[Tables], Any], Any] = WriterThread(
-            "catalog", File(lambda: open_writer(path, create=False)), _commit
+    def __init__(self, where: Path | str) -> None:
+        """`where` is a file of SQLite's, or the URL of a database on PostgreSQL."""
+        self._store = store_of(where)
+        self._writer: WriterThread[Any, Callable[[Tables], Any], Any] = WriterThread(
+            "catalog", self._store.for_writing(), self._commit
         )
 
     async def start(self, *, opened: bool = True) -> None:
-        """Opens the file, which must have been migrated; raises CatalogUnavailableError.
+        """Opens the catalog, which must have been migrated; raises CatalogUnavailableError.
 
         Unless `opened`: then the first write opens it, and whoever writes is told if it cannot.
-        Nobody puts another file in its place until `close`.
+        Nobody puts another in its place until `close`.
         """
-        self._let_go = finalize(self, os.close, use(self._path))
+        self._let_go = finalize(self, self._store.hold())
         try:
             await self._writer.start(opened=opened)
-        except Error as error:
+        except self._store.error as error:
             self._let_go()
-            raise _unavailable(self._path, error) from error
+            raise self._store.unavailable(error) from error
 
     async def write(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` in a transaction of its own and returns its result once that is durable.
@@ -110,10 +101,10 @@ class Catalog:
         """
         try:
             result: T = await self._writer.put(work)
-        except DATA_FAULTS:
+        except self._store.data_faults:
             raise
-        except Error as error:
-            raise _unavailable(self._path, error) from error
+        except self._store.error as error:
+            raise self._store.unavailable(error) from error
         return result
 
     async def close(self) -> None:
@@ -121,32 +112,80 @@ class Catalog:
         await self._writer.close()
         self._let_go()
 
+    def _commit(
+        self, connection: Any, works: Sequence[Callable[[Tables], Any]]
+    ) -> Sequence[Any | Exception]:
+        """One commit for all of `works`; each fails alone, undone to where it began.
+
+        That is the transaction's own beginning for the first: a savepoint would have SQLite keep
+        each page that it changes, and sift through them at every statement.
+        """
+        store, tables = self._store, Tables(connection)
+        store.begin(connection)
+        outcomes: list[Any] = []
+        for work in works:
+            if outcomes:
+                connection.execute("SAVEPOINT work")
+            try:
+                outcome = work(tables)
+            except Exception as error:
+                if isinstance(error, store.error) and not isinstance(error, store.data_faults):
+                    raise  # of the database: nothing of this batch can be trusted
+                outcome = error
+                if outcomes:
+                    connection.execute("ROLLBACK TO work")
+                else:
+                    connection.execute("ROLLBACK")
+                    store.begin(connection)
+            if outcomes:
+                connection.execute("RELEASE work")
+            outcomes.append(outcome)
+        connection.execute("COMMIT")
+        return outcomes
+
 
 class CatalogReader:
     """The reading side: a pool of connections that cannot write, used from threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._free: list[Connection] = []
+    def __init__(self, where: Path | str) -> None:
+        self._store = store_of(where)
+        self._free: list[Any] = []
 
     @contextmanager
     def view(self) -> Iterator[Tables]:
         """The tables as of now, all from one moment; raises CatalogUnavailableError."""
         try:
-            connection = self._free.pop() if self._free else open_reader(self._path)
-        except Error as error:
-            raise _unavailable(self._path, error) from error
+            connection = self._begun()
+        except self._store.error as error:
+            raise self._store.unavailable(error) from error
         try:
-            connection.execute("BEGIN")
             yield Tables(connection)
             connection.execute("COMMIT")
-        except Error as error:
+        except self._store.error as error:
             connection.close()
-            raise _unavailable(self._path, error) from error
+            raise self._store.unavailable(error) from error
         except BaseException:
             connection.close()
             raise
         self._free.append(connection)
+
+    def _begun(self) -> Any:
+        """A connection in a transaction; one at rest may have been broken off meanwhile."""
+        while self._free:
+            connection = self._free.pop()
+            try:
+                self._store.begin_view(connection)
+            except self._store.error:
+                connection.close()
+                continue
+            return connection
+        connection = self._store.for_reading()
+        try:
+            self._store.begin_view(connection)
+        except self._store.error:
+            connection.close()
+            raise
+        return connection
 
     async def read(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` on a thread of its own, so that a slow search stalls nobody."""
@@ -161,48 +200,3 @@ class CatalogReader:
         """Closes the connections that are at rest."""
         while self._free:
             self._free.pop().close()
-
-
-def _commit(
-    connection: Connection, works: Sequence[Callable[[Tables], Any]]
-) -> Sequence[Any | Exception]:
-    """One commit for all of `works`; each fails alone, undone to where it began.
-
-    That is the transaction's own beginning for the first: a savepoint would have SQLite keep each
-    page that it changes, and sift through them at every statement.
-    """
-    tables = Tables(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    outcomes: list[Any] = []
-    for work in works:
-        if outcomes:
-            connection.execute("SAVEPOINT work")
-        try:
-            outcome = work(tables)
-        except Exception as error:
-            if isinstance(error, Error) and not isinstance(error, DATA_FAULTS):
-                raise  # of the disk: nothing of this batch can be trusted
-            outcome = error
-            if outcomes:
-                connection.execute("ROLLBACK TO work")
-            else:
-                connection.execute("ROLLBACK")
-                connection.execute("BEGIN IMMEDIATE")
-        if outcomes:
-            connection.execute("RELEASE work")
-        outcomes.append(outcome)
-    connection.execute("COMMIT")
-    return outcomes
-
-
-def _unavailable(path: Path, error: Error) -> CatalogUnavailableError:
-    if is_damage(error):
-        return CatalogUnavailableError(
-            f"the catalog {path} is damaged ({error}), and trying again is useless: holdfast "
-            "doctor looks closer; stop the service, then holdfast restore, or without a backup "
-            "holdfast rebuild"
-        )
-    return CatalogUnavailableError(
-        f"the catalog {path} cannot be used ({error}); nothing that was acknowledged is lost: see "
-        "that its disk is well and has room, and holdfast goes on by itself"
-    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from archiver.database import Connection
 from archiver.lifecycle import UNDER_WAY
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 # No plan allows half as many generations a day, and no more are looked at.
 _NEWEST = 50_000

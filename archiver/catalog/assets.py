@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from archiver.catalog.rows import by_slot
+from archiver.database import Connection
 from archiver.models import Asset, Origin, Rendering
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 _COLUMNS = "origin, sha256, blob_key, size_bytes, media_type, width, height, archived_at, rendering"
 INSERT = f"INSERT INTO assets (slot, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"

@@ -15,10 +15,10 @@ from archiver.catalog import assets, cards, generations, links, slots
 from archiver.catalog.jobs import Jobs
 from archiver.catalog.rows import in_portions
 from archiver.catalog.texts import Texts, Words
+from archiver.database import Connection
 from archiver.models import Generation
 from archiver.moments import to_millis
 from archiver.previews import Preview
-from archiver.sqlite import Connection
 from archiver.work import WantedJob
 
 _GENERATION = (

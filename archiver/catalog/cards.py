@@ -13,9 +13,9 @@ import msgspec
 
 from archiver.cards import MAX_NUMBER, Card
 from archiver.catalog.rows import in_portions
+from archiver.database import Connection
 from archiver.models import GenerationState, Origin, SlotState
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 COLUMNS = Card.__struct_fields__
 
@@ -24,9 +24,12 @@ _OF_FEW_VALUES = ("width", "height", "steps", "guidance_scale")
 # More than a plan makes use of.
 _MOST_VALUES = 500
 
-PUT = f"REPLACE INTO cards ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
+PUT = (
+    f"INSERT INTO cards ({', '.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"
+    f" ON CONFLICT (number) DO UPDATE SET {', '.join(f'{it}=excluded.{it}' for it in COLUMNS[1:])}"
+)
 
-PUT_VALUE = "INSERT OR IGNORE INTO card_values (name, value) VALUES (?, ?)"
+PUT_VALUE = "INSERT INTO card_values (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
 class Cards:
@@ -43,16 +46,21 @@ class Cards:
     def load(self, numbers: Sequence[int]) -> dict[int, tuple[Card, str | None]]:
         """The cards of those archive numbers that have one, each with its prompt as it was told."""
         found: dict[int, tuple[Card, str | None]] = {}
-        shown = ", ".join(_SHOWN.get(name, f"cards.{name}") for name in COLUMNS)
+        shown = ", ".join(f"cards.{name}" for name in COLUMNS)
         for some in in_portions(numbers):
             rows = self._connection.execute(
-                f"SELECT params ->> '$.prompt', {shown} FROM cards"
+                f"SELECT params, {shown} FROM cards"
                 " JOIN slots ON slots.number = cards.number"
                 " JOIN generations ON generations.key = slots.generation"
                 f" WHERE cards.number IN ({','.join('?' * len(some))})",
                 some,
             )
-            found |= {card.number: (card, prompt) for prompt, *row in rows if (card := _card(row))}
+            for params, *row in rows:
+                told = _decode_told(params)
+                if row[_SEED] is None:
+                    row[_SEED] = told.seed
+                card = _card(row)
+                found[card.number] = card, told.prompt
         return found
 
     def with_digest(self, sha256: bytes) -> list[int]:
@@ -108,15 +116,24 @@ class Cards:
 _MOMENTS = ("created_at", "completed_at", "archived_at", "first_heard_at")
 _FLAGS = ("drawn", "flagged", "moderated", "damaged")
 
-# A seed that fits no column, as the JSON has it: SQLite would make a broken number of it.
-_SHOWN = {"seed": "ifnull(cards.seed, params -> '$.seed')"}
+_SEED = COLUMNS.index("seed")
+
+
+class _Told(msgspec.Struct):
+    """Of the parameters what a card has not: the prompt, and a seed that fits no column."""
+
+    prompt: str | None = None
+    seed: int | None = None
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
 
 # What stands in a column otherwise than on a card, and how it is written and read.
 _INTO: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MOMENTS, to_millis),
     **dict.fromkeys(_FLAGS, int),
     **dict.fromkeys(("generation_state", "state", "origin"), lambda value: value and value.value),
-    # A seed beyond is found by its token, and shown from the parameters (`_SHOWN`).
+    # A seed beyond is found by its token, and shown from the parameters (`_Told`).
     "seed": lambda seed: seed if seed is not None and seed <= MAX_NUMBER else None,
 }
 _OUT_OF: Mapping[str, Callable[[Any], Any]] = {

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from archiver.database import Connection
 from archiver.moments import from_millis
-from archiver.sqlite import Connection
 
 _BY_INDEX = {
     "jobs_available": "state = 'available'",

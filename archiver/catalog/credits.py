@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from archiver.catalog.overview import PROVIDERS, STATES
+from archiver.database import Connection
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 _DAY_MILLIS = timedelta(days=1) // timedelta(milliseconds=1)
 
 # Both read nothing but the index `generations_by_state`, and of each state only the times since.
 _KNOWN = f"""
-SELECT balances.*, count(key), total(cost) FROM balances CROSS JOIN {STATES}
+SELECT balances.*, count(key), coalesce(sum(cost), 0.0) FROM balances CROSS JOIN {STATES} AS states
 LEFT JOIN generations INDEXED BY generations_by_state
 ON generations.provider = balances.provider AND state = column1
     AND first_heard_at > heard_at AND ifnull(generations.account, '') = balances.account
-GROUP BY balances.provider, balances.account
+GROUP BY balances.provider, balances.account ORDER BY balances.provider, balances.account
 """
 _SPENT = f"""
 {PROVIDERS}
-SELECT provider, first_heard_at / {_DAY_MILLIS}, sum(cost)
-FROM providers CROSS JOIN {STATES}
-CROSS JOIN generations INDEXED BY generations_by_state USING (provider)
-WHERE state = column1 AND first_heard_at >= ? AND cost IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+SELECT providers.provider, first_heard_at / {_DAY_MILLIS}, sum(cost)
+FROM providers CROSS JOIN {STATES} AS states
+CROSS JOIN generations INDEXED BY generations_by_state
+WHERE generations.provider = providers.provider AND state = column1
+    AND first_heard_at >= ? AND cost IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 

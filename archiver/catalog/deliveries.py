@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from archiver.database import Connection
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 # Under whose names the heartbeats say that the archive is at work, and when it was last backed up.
 ARCHIVE = "archive"
@@ -52,7 +52,8 @@ class Deliveries:
         self._connection.execute(
             "INSERT INTO inbox_positions (inbox, position, received_at) VALUES (?, ?, ?)"
             " ON CONFLICT (inbox) DO UPDATE SET position = excluded.position,"
-            " received_at = excluded.received_at WHERE excluded.position > position",
+            " received_at = excluded.received_at"
+            " WHERE excluded.position > inbox_positions.position",
             (inbox, position, to_millis(received_at)),
         )
 
@@ -66,7 +67,8 @@ class Deliveries:
         A replay says it again without a second row.
         """
         self._connection.executemany(
-            "INSERT INTO observations VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO observations VALUES (?,?,?,?,?,?)"
+            " ON CONFLICT (inbox, position, generation) DO UPDATE SET"
             " heard=excluded.heard, state=excluded.state, received_at=excluded.received_at",
             [
                 (
@@ -92,7 +94,8 @@ class Deliveries:
         """Notes a delivery that could not be understood."""
         ref = delivery.ref
         self._connection.execute(
-            "INSERT OR REPLACE INTO unparsed VALUES (?,?,?,?,?)",
+            "INSERT INTO unparsed VALUES (?,?,?,?,?) ON CONFLICT (inbox, position) DO UPDATE"
+            " SET source=excluded.source, reason=excluded.reason, received_at=excluded.received_at",
             (ref.inbox, ref.position, delivery.source, reason, to_millis(delivery.received_at)),
         )
 

@@ -13,14 +13,14 @@ from enum import StrEnum
 from typing import Any
 
 from archiver.catalog.rows import in_portions
+from archiver.database import Connection
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 _STORED = "sha256, min(blob_key), max(size_bytes), min(media_type)"
 _CHECKED = "sha256, outcome, how, reason, checked_at, mended_at"
 _PUT = (
-    f"INSERT INTO fixity ({_CHECKED}) SELECT ?1, ?2, ?3, ?4, ?5, ?6"
-    " WHERE EXISTS (SELECT 1 FROM assets WHERE sha256 = ?1)"
+    f"INSERT INTO fixity ({_CHECKED}) SELECT ?, ?, ?, ?, ?, CAST(? AS BIGINT)"
+    " WHERE EXISTS (SELECT 1 FROM assets WHERE sha256 = ?)"
     " ON CONFLICT (sha256) DO UPDATE SET outcome=excluded.outcome, how=excluded.how,"
     " reason=excluded.reason, checked_at=excluded.checked_at, mended_at=excluded.mended_at"
 )
@@ -124,6 +124,7 @@ class FixityTables:
                     one.reason,
                     to_millis(one.checked_at),
                     to_millis(one.mended_at),
+                    one.sha256,
                 )
                 for one in checked
             ],
@@ -163,7 +164,7 @@ class FixityTables:
             "SELECT DISTINCT generation FROM cards JOIN fixity USING (sha256)"
             " JOIN slots USING (number)"
             f" WHERE cards.sha256 IN ({places})"
-            " AND damaged <> (outcome IN ('missing', 'damaged')) LIMIT ?",
+            " AND damaged <> CASE WHEN outcome IN ('missing', 'damaged') THEN 1 ELSE 0 END LIMIT ?",
             (*digests, limit),
         )
         return [key for (key,) in rows]
@@ -171,9 +172,9 @@ class FixityTables:
     def begin(self, how: str, sample: str, *, seed: bytes, now: datetime) -> AuditRow:
         """A new run, that has not looked at anything yet."""
         row = self._connection.execute(
-            "INSERT INTO audits (how, sample, seed, begun_at, reached) VALUES (?,?,?,?,x'')"
+            "INSERT INTO audits (how, sample, seed, begun_at, reached) VALUES (?,?,?,?,?)"
             f" RETURNING {_AUDIT}",
-            (how, sample, seed, to_millis(now)),
+            (how, sample, seed, to_millis(now), b""),
         ).fetchone()
         return _audit(row)
 

@@ -5,15 +5,15 @@ Rows that a worker is at are never taken from under it: ask `is_worked_on` in th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from archiver.catalog.rows import in_portions
+from archiver.database import Connection
 from archiver.models import Generation
 from archiver.moments import to_millis
 from archiver.prunings import Pruning
-from archiver.sqlite import Connection, Error
+from archiver.sqlite import Error
 from archiver.work import SLOT_KINDS
 
 _OF_SLOTS = ",".join(f"'{kind}'" for kind in sorted(SLOT_KINDS))
@@ -79,8 +79,8 @@ class Forgetting:
         for some in in_portions([*digests]):
             rows = self._connection.execute(
                 f"SELECT DISTINCT sha256 FROM assets WHERE sha256 IN ({','.join('?' * len(some))})"
-                " AND slot NOT IN (SELECT value FROM json_each(?))",
-                (*some, json.dumps(but)),
+                f" AND {_none_of('slot', but)}",
+                some,
             )
             found |= {sha256 for (sha256,) in rows}
         return found
@@ -120,10 +120,10 @@ class Forgetting:
             " AND links.inbox = said.inbox AND links.position = said.position"
             " WHERE said.inbox = ? AND said.position BETWEEN ? AND ?"
             " AND slots.state <> 'archived' AND links.expires_at > ?"
-            " AND slots.number NOT IN (SELECT value FROM json_each(?))"
+            f" AND {_none_of('slots.number', but)}"
             " UNION SELECT position FROM unparsed WHERE inbox = ? AND position BETWEEN ? AND ?"
             " ORDER BY 1",
-            (*span, to_millis(now), json.dumps(but), *span),
+            (*span, to_millis(now), *span),
         )
         return [position for (position,) in rows]
 
@@ -148,6 +148,11 @@ class Forgetting:
             )
         except Error:
             return
+
+
+def _none_of(column: str, numbers: Sequence[int]) -> str:
+    """As text, for of numbers there may be more than a statement takes values."""
+    return f"{column} NOT IN ({','.join(str(int(it)) for it in numbers)})" if numbers else "TRUE"
 
 
 def _jobs(generation: Generation) -> Sequence[tuple[str, int]]:

@@ -17,9 +17,9 @@ from archiver.catalog.rows import (
     failure_to_row,
     in_portions,
 )
+from archiver.database import Connection
 from archiver.models import Generation, GenerationParams, GenerationState, SlotState
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 COLUMNS = (
     f"provider, id, state, service, params, {FAILURE_COLUMNS}, moderated, canceled, track_id,"
@@ -151,11 +151,10 @@ class Generations:
         """Writes the one row, or of a known one the columns that changed; the answer is its key."""
         row = to_row(after, revision)
         if before is None:
-            inserted = self._connection.execute(
-                f"INSERT INTO generations ({COLUMNS}) VALUES ({_PLACES})", row
-            ).lastrowid
-            assert inserted is not None
-            return inserted
+            (key,) = self._connection.execute(
+                f"INSERT INTO generations ({COLUMNS}) VALUES ({_PLACES}) RETURNING key", row
+            ).fetchone()
+            return int(key)
         assert before.key is not None
         known = zip(_NAMES, to_row(before, before.revision), row, strict=True)
         changed = {name: new for name, old, new in known if new != old}

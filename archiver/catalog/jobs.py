@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from archiver.database import Connection
 from archiver.errors import LeaseLostError
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 from archiver.work import (
     CANCELLED_BY_OPERATOR,
     HELD_BY_OPERATOR,
@@ -55,12 +55,12 @@ WHERE {{which}}
 RETURNING {COLUMNS}
 """
 _MOST_URGENT = """id IN (SELECT id FROM jobs WHERE kind=? AND state='available' AND {when} {hosts}
-             ORDER BY deadline_at, id LIMIT ?)"""
+             ORDER BY deadline_at NULLS FIRST, id LIMIT ?)"""
 _LIVE = "(deadline_at IS NULL OR deadline_at > ?)"
 _EXPIRED = "deadline_at <= ?"
 
 # By the indexes of what is not done with, for of all fetches nearly all are.
-_FIRST_LOSS = "SELECT min(dies_at) FROM ({})".format(
+_FIRST_LOSS = "SELECT min(dies_at) FROM ({}) AS losses".format(
     " UNION ALL ".join(
         f"SELECT min(deadline_at) AS dies_at FROM jobs INDEXED BY {index}"
         f" WHERE kind = 'fetch' AND {where}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from archiver.database import Connection
 from archiver.moments import to_millis
-from archiver.sqlite import Connection
 from archiver.work import JobKind
 
 

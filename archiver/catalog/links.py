@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver.catalog.rows import FAILURE_COLUMNS, by_slot, failure_from_row, failure_to_row
+from archiver.database import Connection
 from archiver.models import DeliveryRef, Link
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 _COLUMNS = f"url_sha256, location, host, expires_at, inbox, position, {FAILURE_COLUMNS}"
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from archiver.database import Connection
 from archiver.moments import from_millis, to_millis
 from archiver.notices import Event, Notice
-from archiver.sqlite import Connection
 from archiver.work import HELD_BY_OPERATOR, JobKind, WantedJob
 
 # One whose job was taken back, for the generation had gone on, was told to nobody.

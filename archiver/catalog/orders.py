@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from archiver.database import Connection
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 from archiver.work import (
     CANCELLED_BY_OPERATOR,
     HELD_BY_OPERATOR,
@@ -173,7 +173,7 @@ def _conditions(which: JobFilter) -> tuple[list[str], list[Any]]:
         where.append("provider = ?")
         values.append(which.provider)
     if which.host:
-        where.append("substr('.' || host, -length(?)) = ?")
+        where.append("substr('.' || host, length(host) + 2 - length(?)) = ?")
         values += [f".{which.host}"] * 2
     return where, values
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from archiver.database import Connection
 from archiver.models import DeliveryRef
-from archiver.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

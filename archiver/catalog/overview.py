@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from archiver.database import Connection
 from archiver.lifecycle import UNDER_WAY
 from archiver.models import GenerationState, SlotState
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 
 # A look-up for each, where to list them would be to read the whole index.
 PROVIDERS = """
@@ -38,17 +38,18 @@ _OF_STATE = "generations.provider = providers.provider AND state = column1"
 _GENERATIONS = f"""
 {PROVIDERS}
 SELECT provider, column1, (SELECT count(*) FROM generations WHERE {_OF_STATE})
-FROM providers CROSS JOIN {STATES}
+FROM providers CROSS JOIN {STATES} AS states
 """
 _OLDEST_UNDER_WAY = f"""
 {PROVIDERS}
 SELECT providers.provider, count(*), min(first_heard_at)
-FROM providers CROSS JOIN {_UNDER_WAY} CROSS JOIN generations ON {_OF_STATE} GROUP BY 1
+FROM providers CROSS JOIN {_UNDER_WAY} AS states CROSS JOIN generations
+WHERE {_OF_STATE} GROUP BY 1
 """
 
 # Each part of the queue by the index that holds nothing else.
 _DYING = """
-SELECT count(*), ifnull(sum(deadline_at <= :now), 0) FROM (
+SELECT count(*), count(*) FILTER (WHERE deadline_at <= :now) FROM (
     SELECT deadline_at FROM jobs INDEXED BY jobs_available
     WHERE state = 'available' AND kind = 'fetch' AND deadline_at <= :until
     UNION ALL
@@ -60,7 +61,7 @@ SELECT count(*), ifnull(sum(deadline_at <= :now), 0) FROM (
     UNION ALL
     SELECT deadline_at FROM jobs INDEXED BY jobs_amiss
     WHERE state = 'held' AND kind = 'fetch' AND deadline_at > :now AND deadline_at <= :until
-)
+) AS dying
 """
 
 

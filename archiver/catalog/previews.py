@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from archiver.catalog.rows import in_portions
+from archiver.database import Connection
 from archiver.previews import Preview
-from archiver.sqlite import Connection
 
 
 class Previews:
@@ -18,8 +18,8 @@ class Previews:
     def put(self, sha256: bytes, preview: Preview) -> None:
         """Writes the preview of the picture with that digest, unless there is one."""
         self._connection.execute(
-            "INSERT OR IGNORE INTO previews (sha256, phash, width, height, reason)"
-            " VALUES (?,?,?,?,?)",
+            "INSERT INTO previews (sha256, phash, width, height, reason)"
+            " VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
             (sha256, preview.phash, preview.width, preview.height, preview.reason),
         )
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from archiver.catalog.jobs import COLUMNS, LEASE, MAX_CRASHES, job_from_row
+from archiver.database import Connection
 from archiver.moments import to_millis
-from archiver.sqlite import Connection
 from archiver.work import HELD_BY_OPERATOR, Job, JobState
 
 # The heartbeats' name for all that draw, wherever they stand.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archiver.sqlite import Connection
+from archiver.database import Connection
 
 _LOWEST = "(SELECT min(number) FROM slots WHERE generation = generations.key)"
 
@@ -21,9 +21,9 @@ class Segmenting:
     def behind(self, width: int) -> list[int]:
         """The first numbers of those ranges, each so wide, of which a manifest is newer."""
         rows = self._connection.execute(
-            f"SELECT DISTINCT {_LOWEST} / ?1 * ?1 FROM generations"
+            f"SELECT DISTINCT {_LOWEST} / ? * ? FROM generations"
             " WHERE sealed_revision > segmented_revision ORDER BY 1",
-            (width,),
+            (width, width),
         )
         return [first for (first,) in rows]
 
@@ -47,7 +47,6 @@ class Segmenting:
     def shown(self, revisions: Sequence[tuple[int, int]]) -> None:
         """Notes for each `(key, revision)` that a segment shows it."""
         self._connection.executemany(
-            "UPDATE generations SET segmented_revision = max(segmented_revision, ?2)"
-            " WHERE key = ?1",
-            revisions,
+            "UPDATE generations SET segmented_revision = max(segmented_revision, ?) WHERE key = ?",
+            [(revision, key) for key, revision in revisions],
         )

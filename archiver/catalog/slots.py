@@ -9,14 +9,18 @@ import msgspec
 
 from archiver.catalog import assets, links
 from archiver.catalog.rows import FAILURE_COLUMNS, failure_from_row, failure_to_row
+from archiver.database import Connection
 from archiver.models import Asset, Link, Slot, SlotState, Undrawn
-from archiver.sqlite import Connection
 
 _CHANGING = f"state, reason, asked, undrawn, {FAILURE_COLUMNS}"
 _COLUMNS = f"number, slot_index, role, {_CHANGING}"
 INSERT = (
     f"INSERT INTO slots (number, generation, slot_index, role, {_CHANGING})"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+_APPEND = (
+    f"INSERT INTO slots (generation, slot_index, role, {_CHANGING})"
+    " VALUES (?,?,?,?,?,?,?,?,?,?) RETURNING number"
 )
 _ASSIGNED = ", ".join(f"{name}=?" for name in _CHANGING.split(", "))
 
@@ -54,9 +58,11 @@ def save(connection: Connection, generation: int, before: Slot | None, after: Sl
 
 
 def _insert(connection: Connection, generation: int, slot: Slot) -> int:
-    cursor = connection.execute(INSERT, to_row(slot.number, generation, slot))
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    if slot.number is not None:
+        connection.execute(INSERT, to_row(slot.number, generation, slot))
+        return slot.number
+    (number,) = connection.execute(_APPEND, to_row(None, generation, slot)[1:]).fetchone()
+    return int(number)
 
 
 def to_row(number: int | None, generation: int, slot: Slot) -> tuple[Any, ...]:

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archiver.catalog.rows import in_portions
-from archiver.sqlite import Connection
+from archiver.database import Connection
 
 # Many rows in one statement: FTS5 writes a segment for each statement, and has to merge them all.
 _PUT = (
     "INSERT INTO texts (number, prompt, neg, about, facets) VALUES {places}"
     " ON CONFLICT (number) DO UPDATE SET prompt=excluded.prompt, neg=excluded.neg,"
     " about=excluded.about, facets=excluded.facets"
-    " WHERE prompt <> excluded.prompt OR neg <> excluded.neg OR about <> excluded.about"
-    " OR facets <> excluded.facets"
+    " WHERE texts.prompt <> excluded.prompt OR texts.neg <> excluded.neg"
+    " OR texts.about <> excluded.about OR texts.facets <> excluded.facets"
 )
 # Some tens of milliseconds.
 _MERGED_PAGES = 200
@@ -63,12 +63,16 @@ class Texts:
 
         `begin` says that it is the first; False is the end.
         """
-        changes = self._connection.total_changes
+        before = self._changes()
         self._connection.execute(
             "INSERT INTO texts_fts (texts_fts, rank) VALUES ('merge', ?)",
             (-_MERGED_PAGES if begin else _MERGED_PAGES,),
         )
-        return self._connection.total_changes - changes >= 2  # as FTS5's manual has it
+        return self._changes() - before >= 2  # as FTS5's manual has it
+
+    def _changes(self) -> int:
+        (changes,) = self._connection.execute("SELECT total_changes()").fetchone()
+        return int(changes)
 
     def rebuild(self) -> None:
         """Makes the full-text index anew from the table, whatever has become of it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from archiver.catalog.rows import in_portions
+from archiver.database import Connection
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 from archiver.tombstone import Tombstone, name_digest
 
 # How a whole generation is told from one that has only lost some slots.
@@ -22,7 +22,7 @@ class Tombstones:
     def put(self, tombstone: Tombstone) -> None:
         """Notes a tombstone; from here on nothing that is heard of what it means is taken in."""
         self._connection.execute(
-            "INSERT OR IGNORE INTO tombstones VALUES (?,?,?,?,?)",
+            "INSERT INTO tombstones VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
             (
                 tombstone.key,
                 tombstone.name_sha256,
@@ -74,7 +74,7 @@ class Tombstones:
     def erase(self, keys: Sequence[str]) -> None:
         """Notes objects that are to vanish from the bucket."""
         self._connection.executemany(
-            "INSERT OR IGNORE INTO erasures VALUES (?)", [(key,) for key in keys]
+            "INSERT INTO erasures VALUES (?) ON CONFLICT DO NOTHING", [(key,) for key in keys]
         )
 
     def erasures(self, *, limit: int) -> list[str]:

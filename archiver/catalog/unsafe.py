@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from archiver.database import Connection
 from archiver.models import SlotState
 from archiver.moments import from_millis, to_millis
-from archiver.sqlite import Connection
 from archiver.work import JobKind, JobState
 
 # A link that was refused for want of a setting, or failed as a provider's bad day makes them fail,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from math import isqrt
 from typing import Any, NamedTuple
 
+from archiver.database import Connection
 from archiver.query import And, Condition, Matches, Not, Or, Plan, Range, Sort
-from archiver.sqlite import Connection
 
 # The best matches are looked for among so many of the newest.
 MOST_RANKED = 2000

@@ -43,8 +43,8 @@ def observations(delivery: Delivery) -> tuple[Observation, ...]:
 
 def require_id(generation_id: str) -> None:
     """Raises UnreadableError for an id that nobody could see or type."""
-    if not generation_id.strip():
-        raise UnreadableError("a generation's id is more than white space")
+    if not generation_id.strip() or "\0" in generation_id:
+        raise UnreadableError("a generation's id is more than white space, and has no U+0000")
 
 
 def _polled_owns(said: Observation) -> bool:

@@ -76,7 +76,7 @@ def as_id(value: object) -> str | None:
     """An id as text: `302455` and `"302455"` name the same."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    return value if isinstance(value, str) and value.strip() and "\0" not in value else None
 
 
 def as_integer(value: object, *, least: int = 1, most: int = MAX_INTEGER) -> int | None:

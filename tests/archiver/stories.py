@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from archiver.catalog import Tables
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.simulation import Simulation
 
@@ -17,8 +19,15 @@ _LONG_SECONDS = 2 * 3600
 
 
 def broken_promises(migrated: Path, seed: int, *, fenced: bool = True) -> list[str]:
+    """`broken_promises_in` the tables of an empty catalog in a file."""
+    return broken_promises_in(scratch(migrated), seed, fenced=fenced)
+
+
+def broken_promises_in(
+    empty: AbstractContextManager[Tables], seed: int, *, fenced: bool = True
+) -> list[str]:
     """Twenty to sixty webhooks among bad workers: each is archived once, or said lost; or not."""
-    with scratch(migrated) as tables:
+    with empty as tables:
         simulation = Simulation(tables, seed, fenced=fenced)
         count = _crowd(simulation)
         simulation.run(hours=26)

@@ -146,7 +146,7 @@ async def test_an_id_is_remembered_up_to_its_longest(role: Role) -> None:
     assert (status, [it.path_token for it in role.stored()]) == (400, [longest])
 
 
-@pytest.mark.parametrize("blank", ["%20", "%09%0A", "%1C", "%E3%80%80"])
+@pytest.mark.parametrize("blank", ["%20", "%09%0A", "%1C", "%E3%80%80", "a%00"])
 @pytest.mark.parametrize("body", [FLAT, b""])
 async def test_an_id_that_nobody_can_see_is_refused(role: Role, blank: str, body: bytes) -> None:
     """400: nobody could type it to find the generation again."""
@@ -155,7 +155,7 @@ async def test_an_id_that_nobody_can_see_is_refused(role: Role, blank: str, body
         await ask(role.port, head(length(body), method=b"PUT", path=path) + body)
     )
     assert (status, role.stored()) == (400, [])
-    assert detail == "a generation's id is more than white space"
+    assert detail == "a generation's id is more than white space, and has no U+0000"
 
 
 async def test_a_request_too_large_is_refused(role: Role) -> None:

@@ -163,6 +163,7 @@ QUERIES = {
 }
 
 
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
 def test_no_table_is_read_from_end_to_end(tables: Tables, sql: str) -> None:
     """Only indexes, and only the part of them that is asked for."""

@@ -33,6 +33,7 @@ def found(tables: Tables, match: str) -> list[int]:
     return [number for step in steps for number in step.numbers]
 
 
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int]) -> None:
     """The index forgets what the table forgets, and finds what it has learned."""
     tables.texts.put([words(numbers[3], "horse", neg="")])
@@ -43,6 +44,7 @@ def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int])
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 def test_many_are_written_at_once(tables: Tables, numbers: list[int]) -> None:
     """Some that are new in their words and some that are not; none at all is no error."""
     tables.texts.put([words(number, f"cat n{number % 2}") for number in numbers])
@@ -52,6 +54,7 @@ def test_many_are_written_at_once(tables: Tables, numbers: list[int]) -> None:
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int]) -> None:
     """What is heard again rewrites no index."""
     changes = []
@@ -63,6 +66,7 @@ def test_the_same_text_again_touches_nothing(tables: Tables, numbers: list[int])
     assert changes[2] > 0
 
 
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 def test_new_tokens_leave_the_words(tables: Tables, numbers: list[int]) -> None:
     """Some slots are labelled anew at once: found by the new tokens, by the old ones no more."""
     tables.texts.label([(number, f"all state_{number % 2}") for number in numbers])

