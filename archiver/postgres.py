@@ -112,6 +112,7 @@ def connect(
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
         "timezone": "UTC",
+        "jit": "off",  # which would take longer to compile than our questions take
         # The server, too, is to notice a vanished host: what its session holds is waited for.
         "tcp_keepalives_idle": f"{_SILENT_SECONDS}s",
         "tcp_keepalives_interval": "2s",

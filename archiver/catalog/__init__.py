@@ -30,11 +30,9 @@ from archiver.catalog.overview import Overview
 from archiver.catalog.previews import Previews
 from archiver.catalog.renders import Renders
 from archiver.catalog.segmenting import Segmenting
-from archiver.catalog.stores import store_of
-from archiver.catalog.texts import Texts
+from archiver.catalog.stores import IN_A_FILE, Search, store_of
 from archiver.catalog.tombstones import Tombstones
 from archiver.catalog.unsafe import UnsafeSlots
-from archiver.catalog.walks import Walks
 from archiver.database import Connection
 from archiver.prunings import Prunings
 from archiver.writer import WriterThread
@@ -45,7 +43,7 @@ T = TypeVar("T")
 class Tables:
     """All tables of the catalog, on one connection and in one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, search: Search = IN_A_FILE) -> None:
         self.connection = connection
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
@@ -56,9 +54,9 @@ class Tables:
         self.deliveries = Deliveries(connection)
         self.outcomes = Outcomes(connection)
         self.credits = Credits(connection)
-        self.texts = Texts(connection)
+        self.texts = search.texts(connection)
         self.cards = Cards(connection)
-        self.walks = Walks(connection)
+        self.walks = search.walks(connection)
         self.unsafe = UnsafeSlots(connection)
         self.previews = Previews(connection)
         self.fixity = FixityTables(connection)
@@ -120,7 +118,7 @@ class Catalog:
         That is the transaction's own beginning for the first: a savepoint would have SQLite keep
         each page that it changes, and sift through them at every statement.
         """
-        store, tables = self._store, Tables(connection)
+        store, tables = self._store, Tables(connection, self._store.search)
         store.begin(connection)
         outcomes: list[Any] = []
         for work in works:
@@ -159,7 +157,7 @@ class CatalogReader:
         except self._store.error as error:
             raise self._store.unavailable(error) from error
         try:
-            yield Tables(connection)
+            yield Tables(connection, self._store.search)
             connection.execute("COMMIT")
         except self._store.error as error:
             connection.close()

@@ -1,4 +1,4 @@
-"""The catalog's tables on PostgreSQL, as numbered steps that are never edited once released.
+"""The catalog's tables on PostgreSQL, never edited once released: what changes is another step.
 
 They are those of `schema`, by the same names and with the same meaning: moments are whole
 milliseconds UTC in columns ending `_at`, digests are bytes. Text is ordered by its code points, as
@@ -8,7 +8,7 @@ the steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from archiver.catalog.postgres_texts import SEARCH_TABLES
 
 # What SQLite has and PostgreSQL has not: the greater of two.
 _FUNCTIONS = """
@@ -244,15 +244,6 @@ _CARDS = (
     )
     """,
     """
-    CREATE TABLE texts (
-        number BIGINT PRIMARY KEY REFERENCES slots (number),
-        prompt TEXT NOT NULL,
-        neg TEXT NOT NULL,
-        about TEXT NOT NULL,
-        facets TEXT NOT NULL DEFAULT ''
-    )
-    """,
-    """
     CREATE TABLE previews (
         id SERIAL KEY,
         sha256 BYTEA NOT NULL UNIQUE,
@@ -311,9 +302,7 @@ _RECOVERY = (
     """,
 )
 
-STEPS: tuple[tuple[str, Sequence[str]], ...] = (
-    (
-        "001_catalog",
-        (_FUNCTIONS, *_GENERATIONS, *_SLOTS, *_JOBS, *_DELIVERIES, *_CARDS, *_RECOVERY),
-    ),
+CATALOG = (
+    *(_FUNCTIONS, *_GENERATIONS, *_SLOTS, *_JOBS, *_DELIVERIES),
+    *(*_CARDS, *SEARCH_TABLES, *_RECOVERY),
 )

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archiver import postgres
+from archiver.catalog.postgres_texts import PostgresTexts
+from archiver.catalog.postgres_walks import PostgresWalks
+from archiver.catalog.stores import Search
 from archiver.database import Connection
 from archiver.errors import CatalogUnavailableError
 from archiver.writer import Database
 
 # Whoever holds it is the catalog's one writer until his transaction ends, on whichever host.
 _WRITER_LOCK = 0x686F6C65
+
+
+ON_A_SERVER = Search(texts=PostgresTexts, walks=PostgresWalks)  # type: ignore[arg-type]
 
 
 class PostgresStore:
@@ -20,6 +26,7 @@ class PostgresStore:
     itself, as in a file; a turn is a transaction for all that waits in one process.
     """
 
+    search = ON_A_SERVER
     error = postgres.Error
     data_faults = postgres.DATA_FAULTS
 

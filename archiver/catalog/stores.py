@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from archiver import sqlite
+from archiver.catalog.texts import Texts
 from archiver.catalog.usage import use
+from archiver.catalog.walks import Walks
 from archiver.database import Connection
 from archiver.errors import CatalogUnavailableError, ConfigError
 from archiver.writer import Database
@@ -17,8 +19,23 @@ from archiver.writer import Database
 _POSTGRES = ("postgresql://", "postgres://")
 
 
+class Search(NamedTuple):
+    """The words and the walks by which slots are found: no two databases index text alike."""
+
+    texts: Callable[[Any], Texts]
+    walks: Callable[[Any], Walks]
+
+
+IN_A_FILE = Search(texts=Texts, walks=Walks)
+
+
 class Store(Protocol):
     """How the catalog's one writer and its many readers get at the tables."""
+
+    @property
+    def search(self) -> Search:
+        """How slots are found."""
+        ...
 
     @property
     def error(self) -> type[Exception]:
@@ -80,6 +97,7 @@ def store_of(where: Path | str) -> Store:
 class SqliteStore:
     """A file, which must have been migrated."""
 
+    search = IN_A_FILE
     error = sqlite.Error
     data_faults = sqlite.DATA_FAULTS
 

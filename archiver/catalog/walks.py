@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from archiver.database import Connection
 from archiver.query import And, Condition, Matches, Not, Or, Plan, Range, Sort
+from archiver.query.match import expression
 
 # The best matches are looked for among so many of the newest.
 MOST_RANKED = 2000
@@ -41,6 +42,15 @@ class Step(NamedTuple):
     last: int
 
 
+class _Asked(NamedTuple):
+    """What every step along a plan says to SQLite, put into words once."""
+
+    plan: Plan
+    given: list[str]
+    tests: str
+    operands: list[Any]
+
+
 class Walks:
     """The rows that plans find, inside the caller's transaction."""
 
@@ -53,8 +63,9 @@ class Walks:
         Of a plan without conditions the first step finds `limit` rows, if there are so many.
         """
         size = _FIRST_STEP if plan.conditions else limit
+        asked = _asked(plan)
         while True:
-            step = self._step(plan, beyond, size)
+            step = self._step(asked, beyond, size)
             if step.looked_at:
                 yield step
             if step.looked_at < size:
@@ -84,7 +95,7 @@ class Walks:
             " WHERE texts_fts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)"
             f" SELECT number FROM matching CROSS JOIN cards USING (number) WHERE {tests}"
             " ORDER BY badness, number DESC",
-            [plan.match, low, high, MOST_RANKED, *operands],
+            [expression(plan.match), low, high, MOST_RANKED, *operands],
         )
         return [number for (number,) in rows]
 
@@ -109,7 +120,7 @@ class Walks:
                 if found < many
                 else f"EXISTS ({_MATCHES} AND rowid = cards.number)"
             )
-            values.append(plan.match)
+            values.append(expression(plan.match))
         rows = self._connection.execute(
             f"SELECT {order}, number FROM cards {index} WHERE {' AND '.join(tests)}"
             f" ORDER BY {order} DESC, number DESC LIMIT ?",
@@ -127,32 +138,37 @@ class Walks:
         few = isqrt(int(limit * rows * _PASS / (_SORT - _LIST)))
         return few, isqrt(int(limit * rows * (_ASK - _PASS) / _LIST)) + 1
 
-    def _step(self, plan: Plan, beyond: int | None, size: int) -> Step:
+    def _step(self, said: _Asked, beyond: int | None, size: int) -> Step:
         """Looks at the next `size` rows that match, and finds those of them that fit."""
+        plan = said.plan
         low, high = _bounds(plan, beyond)
         direction = "ASC" if plan.sort is Sort.OLDEST else "DESC"
         matching = "SELECT number FROM cards WHERE number"
         if plan.match is not None:
             matching = f"{_MATCHES} AND rowid"
         matching += f" BETWEEN ? AND ? ORDER BY 1 {direction} LIMIT ?"
-        asked = [*_given(plan), low, high, size]
+        asked = [*said.given, low, high, size]
         if not plan.conditions:
             numbers = [number for (number,) in self._connection.execute(matching, asked)]
             return Step(numbers, len(numbers), numbers[-1] if numbers else 0)
-        tests, operands = _tests(plan, _OF_MATCHING)
         last = "max" if plan.sort is Sort.OLDEST else "min"
         # Those that match stay in SQLite, where most of them end.
         (looked_at, last_one), *found = self._connection.execute(
             f"WITH matching (number) AS MATERIALIZED ({matching})"
             f" SELECT count(*), {last}(number) FROM matching UNION ALL"
-            f" SELECT number, NULL FROM matching CROSS JOIN cards USING (number) WHERE {tests}",
-            [*asked, *operands],
+            " SELECT number, NULL FROM matching CROSS JOIN cards USING (number)"
+            f" WHERE {said.tests}",
+            [*asked, *said.operands],
         )
         return Step([number for number, _ in found], looked_at, last_one or 0)
 
 
+def _asked(plan: Plan) -> _Asked:
+    return _Asked(plan, _given(plan), *_tests(plan, _OF_MATCHING))
+
+
 def _given(plan: Plan) -> list[str]:
-    return [] if plan.match is None else [plan.match]
+    return [] if plan.match is None else [expression(plan.match)]
 
 
 def _bounds(plan: Plan, beyond: int | None) -> tuple[int, int]:
@@ -174,7 +190,7 @@ def _tests(plan: Plan, within: str) -> tuple[str, list[Any]]:
 def _sql(condition: Condition, within: str) -> tuple[str, list[Any]]:
     match condition:
         case Matches():
-            return f"number IN ({_MATCHES} AND rowid {within})", [condition.expression]
+            return f"number IN ({_MATCHES} AND rowid {within})", [expression(condition.node)]
         case Range():
             bounds = ((">=", condition.low), ("<=", condition.high))
             tests = [f"{condition.column} IS NOT NULL"]

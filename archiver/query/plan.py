@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from archiver.facets import number_token
 from archiver.query.fields import Sort
-from archiver.query.match import expression
 from archiver.query.parser import Query
 from archiver.query.tree import (
     EVERYTHING,
@@ -31,9 +30,9 @@ NOTHING_KNOWN: Mapping[str, Collection[float]] = {}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Matches:
-    """The row is among those that match an FTS5 expression."""
+    """The row is among those that the full-text index finds for a tree without ranges."""
 
-    expression: str
+    node: Node
 
 
 Condition: TypeAlias = "Matches | Range | And[Condition] | Or[Condition] | Not[Condition]"
@@ -43,12 +42,13 @@ Condition: TypeAlias = "Matches | Range | And[Condition] | Or[Condition] | Not[C
 class Plan:
     """The rows that `match`, whose number is in the range, and for which all `conditions` hold.
 
-    `match` is an FTS5 expression over prompt, neg, about and facets, or None if every row does;
-    `lowest` and `highest` are archive numbers, None being no bound. Words, fields, OR and NOT are
-    all in `match`; what is left over are ranges, and any OR or NOT that has a range within.
+    `match` is what the full-text index is asked, or None if every row will do; each driver says it
+    in its own language (`match`, `tsquery`). `lowest` and `highest` are archive numbers, None being
+    no bound. Words, fields, OR and NOT are all in `match`; what is left over are ranges, and any OR
+    or NOT that has a range within.
     """
 
-    match: str | None = None
+    match: Node | None = None
     lowest: int | None = None
     highest: int | None = None
     conditions: tuple[Condition, ...] = ()
@@ -64,14 +64,13 @@ def plan(query: Query, *, known: Mapping[str, Collection[float]] = NOTHING_KNOWN
     tree = _with_tokens(query.tree, known) if known else query.tree
     if tree == EVERYTHING:
         return Plan(sort=query.sort)
-    match = expression(tree)
-    if match is not None:
-        return Plan(match=match, sort=query.sort)
+    if _in_index(tree):
+        return Plan(match=tree, sort=query.sort)
     indexed, others = _divided(tree.parts if isinstance(tree, And) else (tree,))
     conditions = tuple(map(_condition, others))
     spans = [span for condition in conditions if (span := _numbers(condition))]
     return Plan(
-        match=expression(And(parts=indexed)) if indexed else None,
+        match=And(parts=indexed) if indexed else None,
         lowest=max((low for low, _ in spans if low is not None), default=None),
         highest=min((high for _, high in spans if high is not None), default=None),
         conditions=tuple(it for it in conditions if isinstance(it, Or) or not _numbers(it)),
@@ -109,9 +108,8 @@ def _alternatives(asked: Range, known: Collection[float]) -> Node:
 
 def _condition(node: Node) -> Condition:
     """What each row is asked; as much of it as can be is asked of the index in one piece."""
-    found = expression(node)
-    if found is not None:
-        return Matches(expression=found)
+    if _in_index(node):
+        return Matches(node=node)
     match node:
         case And():
             together, others = _divided(node.parts)
@@ -128,8 +126,20 @@ def _condition(node: Node) -> Condition:
 
 def _divided(parts: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     """Those that the index can answer, and the others."""
-    indexed = tuple(part for part in parts if expression(part) is not None)
+    indexed = tuple(part for part in parts if _in_index(part))
     return indexed, tuple(part for part in parts if part not in indexed)
+
+
+def _in_index(node: Node) -> bool:
+    """Whether the full-text index knows all of it, which has no ranges."""
+    match node:
+        case Range():
+            return False
+        case And() | Or():
+            return all(map(_in_index, node.parts))
+        case Not():
+            return _in_index(node.part)
+    return True
 
 
 def _together(node: And[Node] | Or[Node]) -> tuple[Condition, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from archiver.catalog import Tables
 from archiver.catalog.postgres_migrations import migrate
+from archiver.catalog.postgres_store import ON_A_SERVER
 from archiver.postgres import connect
 from tests.archiver.catalog.scratch import scratch
 from tests.archiver.postgres_server import PostgresServer, running
@@ -43,7 +44,7 @@ def scratch_on(url: str) -> Iterator[Tables]:
     """The tables of an empty catalog, in one transaction that leaves it empty."""
     with closing(connect(url)) as connection:
         connection.execute("BEGIN")
-        yield Tables(connection)
+        yield Tables(connection, ON_A_SERVER)
         connection.execute("ROLLBACK")
 
 

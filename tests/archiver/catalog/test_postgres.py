@@ -10,8 +10,7 @@ from contextlib import closing
 import pytest
 
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.catalog.postgres_migrations import migrate, steps_done
-from archiver.catalog.postgres_schema import STEPS
+from archiver.catalog.postgres_migrations import STEPS, migrate, steps_done
 from archiver.errors import CatalogUnavailableError
 from archiver.postgres import DATA_FAULTS, connect, opened
 from tests.archiver.catalog.conftest import scratch_on

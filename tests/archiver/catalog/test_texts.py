@@ -6,13 +6,19 @@ import pytest
 
 from archiver.catalog import Tables
 from archiver.catalog.texts import Words
-from archiver.query import Plan
+from archiver.query import And, Plan
+from archiver.query.tree import Facet, Node, Text
 from tests.archiver.generated import linked
 
 
 def words(number: int, prompt: str, *, neg: str = "dog", facets: str = "all") -> Words:
     """What one slot is found by."""
     return Words(number=number, prompt=prompt, neg=neg, about="doitong", facets=facets)
+
+
+def word(token: str) -> Text:
+    """That word, wherever it stands."""
+    return Text(columns=("prompt", "neg", "about"), tokens=(token,))
 
 
 @pytest.fixture
@@ -27,9 +33,9 @@ def numbers(tables: Tables) -> list[int]:
     return numbers
 
 
-def found(tables: Tables, match: str) -> list[int]:
-    """The numbers that match, newest first."""
-    steps = tables.walks.steps(Plan(match=match), beyond=None, limit=99)
+def found(tables: Tables, *asked: Node) -> list[int]:
+    """The numbers of the rows with all that is asked, newest first."""
+    steps = tables.walks.steps(Plan(match=And(parts=asked)), beyond=None, limit=99)
     return [number for step in steps for number in step.numbers]
 
 
@@ -37,10 +43,12 @@ def found(tables: Tables, match: str) -> list[int]:
 def test_a_new_text_leaves_no_hit_of_the_old(tables: Tables, numbers: list[int]) -> None:
     """The index forgets what the table forgets, and finds what it has learned."""
     tables.texts.put([words(numbers[3], "horse", neg="")])
-    assert found(tables, "n3") == []
-    assert found(tables, "horse") == [numbers[3]]
-    assert [number for number in numbers[::-1] if number != numbers[3]] == found(tables, "cat")
-    assert numbers[3] not in found(tables, "dog")
+    assert found(tables, word("n3")) == []
+    assert found(tables, word("horse")) == [numbers[3]]
+    assert [number for number in numbers[::-1] if number != numbers[3]] == found(
+        tables, word("cat")
+    )
+    assert numbers[3] not in found(tables, word("dog"))
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
@@ -50,7 +58,7 @@ def test_many_are_written_at_once(tables: Tables, numbers: list[int]) -> None:
     tables.texts.put([words(number, f"cat n{number % 2}") for number in numbers])
     tables.texts.put([])
     odd = [number for number in reversed(numbers) if number % 2]
-    assert odd == found(tables, "n1")
+    assert odd == found(tables, word("n1"))
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")
 
 
@@ -73,7 +81,7 @@ def test_new_tokens_leave_the_words(tables: Tables, numbers: list[int]) -> None:
     tables.texts.label([(numbers[0], "all state_x_2d_y")])
     tables.texts.label([])
     odd = [number for number in reversed(numbers[1:]) if number % 2]
-    assert odd == found(tables, 'facets : "state_1"')
-    assert found(tables, 'facets : "state_x_2d_y" AND prompt : cat') == [numbers[0]]
-    assert found(tables, 'facets : "state"') == []
+    assert odd == found(tables, Facet(token="state_1"))
+    assert found(tables, Facet(token="state_x_2d_y"), word("cat")) == [numbers[0]]
+    assert found(tables, Facet(token="state")) == []
     tables.connection.execute("INSERT INTO texts_fts (texts_fts) VALUES ('integrity-check')")

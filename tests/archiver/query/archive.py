@@ -11,6 +11,8 @@ from archiver.cards import MAX_NUMBER, Card
 from archiver.facets import NUMBERS, tokens_of
 from archiver.moments import to_millis
 from archiver.query import And, Condition, Matches, Not, Or, Plan, Range
+from archiver.query.match import expression
+from archiver.query.tree import Node
 from archiver.segment import segment
 
 COLUMNS = Card.__struct_fields__
@@ -54,16 +56,16 @@ class Archive:
                 known[column] |= {_stored(getattr(card, column))} - {None}
         return known
 
-    def matched(self, expression: str) -> set[int]:
-        """The numbers of all rows that match an FTS5 expression."""
-        return {number for (number,) in self._connection.execute(_MATCH, [expression])}
+    def matched(self, node: Node) -> set[int]:
+        """The numbers of all rows that the full-text index finds for a tree."""
+        return {number for (number,) in self._connection.execute(_MATCH, [expression(node)])}
 
     def found(self, plan: Plan) -> set[int]:
         """The numbers of all rows that a plan finds."""
         wheres, values = ["1"], []
         if plan.match is not None:
             wheres.append(f"number IN ({_MATCH})")
-            values.append(plan.match)
+            values.append(expression(plan.match))
         for bound, operator in ((plan.lowest, ">="), (plan.highest, "<=")):
             if bound is not None:
                 wheres.append(f"number {operator} ?")
@@ -79,7 +81,7 @@ class Archive:
 def _sql(condition: Condition) -> tuple[str, list[Any]]:
     match condition:
         case Matches():
-            return f"(number IN ({_MATCH}))", [condition.expression]
+            return f"(number IN ({_MATCH}))", [expression(condition.node)]
         case Range():
             column, bounds = condition.column, (condition.low, condition.high)
             tests = [f"{column} IS NOT NULL"]

@@ -20,6 +20,7 @@ from archiver.query import (
     plan,
 )
 from archiver.query.fields import FIELDS
+from archiver.query.match import expression
 from archiver.query.parser import MAX_DEPTH
 from tests.archiver.query.archive import Archive
 from tests.archiver.query.made_up import rows
@@ -99,7 +100,7 @@ def ask(archive: Archive, condition: Condition) -> None:
         case Not():
             ask(archive, condition.part)
         case Matches():
-            archive.matched(condition.expression)
+            archive.matched(condition.node)
         case Range():
             bounds = (condition.low, condition.high)
             assert all(abs(it) <= MAX_NUMBER for it in bounds if isinstance(it, int))
@@ -110,6 +111,7 @@ def test_quoted_text_asks_for_itself(text: str) -> None:
     """Whatever stands between two quotes is words in their order, and nothing else."""
     text = "".join(character for character in text if character not in '"“”„‟〝〞〟«»「」『』＂')
     query = parse(f'"{text}"', now=NOON)
-    written = (plan(query).match or "").removeprefix("{prompt about} : ")
+    asked = plan(query).match
+    written = "" if asked is None else expression(asked).removeprefix("{prompt about} : ")
     assert plan(query).conditions == query.hints[1:] == ()
     assert written.count('"') in (0, 2)
