@@ -28,7 +28,8 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """A transaction under way, in which statements are carried out one after the other.
 
-    The SQL is SQLite's, less what PostgreSQL has no word for (`dialect`).
+    The SQL of a table is what both SQLite and PostgreSQL understand, up to `dialect`; what is for
+    files alone (`bulk`, `health`, `Texts`) is SQLite's.
     """
 
     def execute(self, sql: str, values: Any = (), /) -> Cursor:

@@ -48,7 +48,7 @@ def value_of(token: str) -> tuple[str, str]:
 
 def number_token(column: str, number: float) -> str:
     """The token of one number in one of the columns of `NUMBERS`; 7 and 7.0 are the same."""
-    exact = str(number) if column != "guidance_scale" else repr(float(number) + 0.0)
+    exact = str(int(number)) if column != "guidance_scale" else repr(float(number) + 0.0)
     return token(NUMBERS[column], exact)
 
 

@@ -13,13 +13,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import StrDumperUnknown
 
+from archiver import database
 from archiver.dialect import to_postgres
 
 Error = psycopg.Error
-# Faults of one statement's data, as in `sqlite`: they say nothing about the statements beside it.
-DATA_FAULTS = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
+_DATA_FAULTS = (psycopg.IntegrityError, psycopg.DataError)
 # Somebody else's lock was waited for in vain.
 LockTaken = psycopg.errors.LockNotAvailable
 
@@ -37,6 +38,8 @@ _NUL, _DRAWN_NUL = "\0", "\u2400"
 # What the library may be quoted with. Its sentences in full can hold the whole URL, password and
 # all, so none is shown that is not here.
 _HARMLESS = (
+    "the URL cannot be read",
+    "the transaction was given up before its end",
     "Connection refused",
     "Connection reset by peer",
     "connection timeout expired",
@@ -103,8 +106,9 @@ def connect(
 ) -> Connection:
     """A connection whose transactions are the caller's to begin; raises Error.
 
-    `writes`: only a server that takes writes will do, of several that the URL may name. Durability
-    is the server's: `synchronous_commit` as it is configured, never less than `on`. No pooler that
+    Of several servers that the URL may name it is the one that takes writes, also for who only
+    reads: a standby knows less, and notifies nobody. Durability is the server's: what it says of
+    `synchronous_commit`, but never less than `on`. The URL's own `options` stay. No pooler that
     shares sessions may stand in between: locks and notifications belong to a session.
     """
     settings = {
@@ -118,19 +122,22 @@ def connect(
         "tcp_keepalives_interval": "2s",
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": f"{_SILENT_SECONDS}s",
+        # What is read after a turn was waited for is as of then, not as of before.
+        "default_transaction_isolation": "read\\ committed",
         "default_transaction_read_only": "off" if writes else "on",
     }
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
     raw = psycopg.connect(
         url,
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
         application_name="holdfast",
-        target_session_attrs="read-write" if writes else "any",
+        target_session_attrs="read-write" if writes else "primary",
         keepalives_idle=_SILENT_SECONDS,
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=_SILENT_SECONDS * 1000,
-        options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+        options=f"{_options(url)} {ours}",
     )
     adapters = raw.adapters
     adapters.register_dumper(str, _TextDumper)
@@ -138,6 +145,33 @@ def connect(
     if writes:
         _require_durable(raw)
     return Connection(raw)
+
+
+def _options(url: str) -> str:
+    """Those that the operator has put into the URL."""
+    try:
+        return str(conninfo_to_dict(url).get("options") or "")
+    except psycopg.ProgrammingError:
+        # Its own words quote the URL, password and all.
+        raise psycopg.OperationalError("the URL cannot be read") from None
+
+
+def is_data_fault(error: Exception) -> bool:
+    """Whether it is one of a statement's data, as in `sqlite`, and says nothing of those beside it.
+
+    Of the driver's own it is what comes from no server: a value that it cannot send.
+    """
+    if isinstance(error, psycopg.ProgrammingError):
+        return error.sqlstate is None
+    return isinstance(error, _DATA_FAULTS)
+
+
+def commit(connection: database.Connection) -> None:
+    """Makes a transaction durable; raises Error also where the server has given it up before."""
+    assert isinstance(connection, Connection)
+    told = connection.execute("COMMIT").statusmessage
+    if told != "COMMIT":
+        raise psycopg.OperationalError("the transaction was given up before its end")
 
 
 class Server(Generic[Opened]):
@@ -194,7 +228,7 @@ def _require_durable(raw: psycopg.Connection[tuple[Any, ...]]) -> None:
     try:
         raw.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+            " WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
         )
     except BaseException:
         raw.close()

@@ -1,4 +1,4 @@
-"""The one thread that writes a database file, many waiting writes in one commit.
+"""The one thread that writes a database, many waiting writes in one commit.
 
 The event loop never waits for a disk: it hands over an item and awaits a future. Whatever has
 gathered while the last commit ran is the next batch, so batches grow by themselves under load
@@ -87,7 +87,7 @@ class WriterThread(Generic[Connection, Item, Result]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self, *, opened: bool = True) -> None:
-        """Opens the file once here, so that what cannot work at all is said at start-up.
+        """Opens the database once here, so that what cannot work at all is said at start-up.
 
         Unless `opened`: then the first batch opens it, and nobody is told if it cannot.
         """
@@ -114,7 +114,7 @@ class WriterThread(Generic[Connection, Item, Result]):
         return future
 
     async def close(self) -> None:
-        """Writes all that waits, checkpoints the log, and ends the thread."""
+        """Writes all that waits and ends the thread."""
         self._closing = True
         self._wake.put(None)
         if self._thread.is_alive():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import finalize
@@ -30,7 +31,7 @@ from archiver.catalog.overview import Overview
 from archiver.catalog.previews import Previews
 from archiver.catalog.renders import Renders
 from archiver.catalog.segmenting import Segmenting
-from archiver.catalog.stores import IN_A_FILE, Search, store_of
+from archiver.catalog.stores import IN_A_FILE, Search, Store, store_of
 from archiver.catalog.tombstones import Tombstones
 from archiver.catalog.unsafe import UnsafeSlots
 from archiver.database import Connection
@@ -75,7 +76,7 @@ class Catalog:
         """`where` is a file of SQLite's, or the URL of a database on PostgreSQL."""
         self._store = store_of(where)
         self._writer: WriterThread[Any, Callable[[Tables], Any], Any] = WriterThread(
-            "catalog", self._store.for_writing(), self._commit
+            "catalog", self._store.for_writing(), partial(_commit, self._store)
         )
 
     async def start(self, *, opened: bool = True) -> None:
@@ -89,7 +90,7 @@ class Catalog:
             await self._writer.start(opened=opened)
         except self._store.error as error:
             self._let_go()
-            raise self._store.unavailable(error) from error
+            raise self._store.unavailable(error) from None
 
     async def write(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` in a transaction of its own and returns its result once that is durable.
@@ -99,47 +100,16 @@ class Catalog:
         """
         try:
             result: T = await self._writer.put(work)
-        except self._store.data_faults:
-            raise
         except self._store.error as error:
-            raise self._store.unavailable(error) from error
+            if self._store.is_data_fault(error):
+                raise self._store.harmless(error) from None
+            raise self._store.unavailable(error) from None
         return result
 
     async def close(self) -> None:
         """Commits what waits and closes the file."""
         await self._writer.close()
         self._let_go()
-
-    def _commit(
-        self, connection: Any, works: Sequence[Callable[[Tables], Any]]
-    ) -> Sequence[Any | Exception]:
-        """One commit for all of `works`; each fails alone, undone to where it began.
-
-        That is the transaction's own beginning for the first: a savepoint would have SQLite keep
-        each page that it changes, and sift through them at every statement.
-        """
-        store, tables = self._store, Tables(connection, self._store.search)
-        store.begin(connection)
-        outcomes: list[Any] = []
-        for work in works:
-            if outcomes:
-                connection.execute("SAVEPOINT work")
-            try:
-                outcome = work(tables)
-            except Exception as error:
-                if isinstance(error, store.error) and not isinstance(error, store.data_faults):
-                    raise  # of the database: nothing of this batch can be trusted
-                outcome = error
-                if outcomes:
-                    connection.execute("ROLLBACK TO work")
-                else:
-                    connection.execute("ROLLBACK")
-                    store.begin(connection)
-            if outcomes:
-                connection.execute("RELEASE work")
-            outcomes.append(outcome)
-        connection.execute("COMMIT")
-        return outcomes
 
 
 class CatalogReader:
@@ -155,13 +125,13 @@ class CatalogReader:
         try:
             connection = self._begun()
         except self._store.error as error:
-            raise self._store.unavailable(error) from error
+            raise self._store.unavailable(error) from None
         try:
             yield Tables(connection, self._store.search)
             connection.execute("COMMIT")
         except self._store.error as error:
             connection.close()
-            raise self._store.unavailable(error) from error
+            raise self._store.unavailable(error) from None
         except BaseException:
             connection.close()
             raise
@@ -198,3 +168,35 @@ class CatalogReader:
         """Closes the connections that are at rest."""
         while self._free:
             self._free.pop().close()
+
+
+def _commit(
+    store: Store, connection: Any, works: Sequence[Callable[[Tables], Any]]
+) -> Sequence[Any | Exception]:
+    """One commit for all of `works`; each fails alone, undone to where it began.
+
+    That is the transaction's own beginning for the first: a savepoint would have SQLite keep
+    each page that it changes, and sift through them at every statement.
+    """
+    tables = Tables(connection, store.search)
+    store.begin(connection)
+    outcomes: list[Any] = []
+    for work in works:
+        if outcomes:
+            connection.execute("SAVEPOINT work")
+        try:
+            outcome = work(tables)
+        except Exception as error:
+            if isinstance(error, store.error) and not store.is_data_fault(error):
+                raise  # of the database: nothing of this batch can be trusted
+            outcome = error
+            if outcomes:
+                connection.execute("ROLLBACK TO work")
+            else:
+                connection.execute("ROLLBACK")
+                store.begin(connection)
+        if outcomes:
+            connection.execute("RELEASE work")
+        outcomes.append(outcome)
+    store.commit(connection)
+    return outcomes

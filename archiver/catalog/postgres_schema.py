@@ -8,6 +8,7 @@ the steps.
 
 from __future__ import annotations
 
+from archiver.catalog.postgres_schema_recovery import RECOVERY
 from archiver.catalog.postgres_texts import SEARCH_TABLES
 
 # What SQLite has and PostgreSQL has not: the greater of two.
@@ -69,6 +70,20 @@ _SLOTS = (
         undrawn TEXT,
         UNIQUE (generation, slot_index)
     )
+    """,
+    # A number that was given by hand, as a rebuild gives it, counts as given, too.
+    """
+    CREATE FUNCTION count_number() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.number > coalesce(pg_sequence_last_value('slots_number_seq'), 0) THEN
+            PERFORM setval('slots_number_seq', NEW.number);
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER slots_counted AFTER INSERT ON slots
+    FOR EACH ROW EXECUTE FUNCTION count_number()
     """,
     "CREATE INDEX slots_by_state ON slots (state)",
     "CREATE INDEX slots_amiss ON slots (state, reason) WHERE state = 'held' OR state = 'dead'",
@@ -239,7 +254,7 @@ _CARDS = (
     """
     CREATE TABLE card_values (
         name TEXT NOT NULL,
-        value NUMERIC NOT NULL,             -- so that a whole number comes back as one
+        value DOUBLE PRECISION NOT NULL,
         PRIMARY KEY (name, value)
     )
     """,
@@ -255,54 +270,7 @@ _CARDS = (
     """,
 )
 
-_RECOVERY = (
-    """
-    CREATE TABLE tombstones (
-        key TEXT PRIMARY KEY,
-        name_sha256 BYTEA NOT NULL,
-        slot_index BIGINT,
-        forgotten_at BIGINT NOT NULL,
-        reason TEXT NOT NULL
-    )
-    """,
-    "CREATE INDEX tombstones_by_name ON tombstones (name_sha256)",
-    "CREATE TABLE erasures (key TEXT PRIMARY KEY)",
-    """
-    CREATE TABLE fixity (
-        sha256 BYTEA PRIMARY KEY,
-        checked_at BIGINT NOT NULL,
-        how TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        mended_at BIGINT
-    )
-    """,
-    "CREATE INDEX fixity_amiss ON fixity (outcome) WHERE outcome <> 'ok'",
-    """
-    CREATE TABLE audits (
-        id SERIAL KEY,
-        how TEXT NOT NULL,
-        sample TEXT NOT NULL,
-        seed BYTEA NOT NULL,
-        begun_at BIGINT NOT NULL,
-        ended_at BIGINT,
-        reached BYTEA NOT NULL,
-        checked BIGINT NOT NULL DEFAULT 0
-    )
-    """,
-    "CREATE TABLE wanted_events (event TEXT PRIMARY KEY)",
-    """
-    CREATE TABLE notices (
-        number SERIAL KEY,
-        generation BIGINT NOT NULL REFERENCES generations (key),
-        event TEXT NOT NULL,
-        happened_at BIGINT NOT NULL,
-        UNIQUE (generation, event)
-    )
-    """,
-)
-
 CATALOG = (
     *(_FUNCTIONS, *_GENERATIONS, *_SLOTS, *_JOBS, *_DELIVERIES),
-    *(*_CARDS, *SEARCH_TABLES, *_RECOVERY),
+    *(*_CARDS, *SEARCH_TABLES, *RECOVERY),
 )

@@ -28,7 +28,6 @@ class PostgresStore:
 
     search = ON_A_SERVER
     error = postgres.Error
-    data_faults = postgres.DATA_FAULTS
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -53,6 +52,18 @@ class PostgresStore:
     def begin_view(self, connection: Connection) -> None:
         """See `Store.begin_view`."""
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    def commit(self, connection: Connection) -> None:
+        """Also raises if the server has given the transaction up, which it does without a word."""
+        postgres.commit(connection)
+
+    def is_data_fault(self, error: Exception) -> bool:
+        """See `Store.is_data_fault`."""
+        return postgres.is_data_fault(error)
+
+    def harmless(self, error: Exception) -> Exception:
+        """Without the DETAIL, which shows whole rows."""
+        return type(error)(postgres.said(error))
 
     def unavailable(self, error: Exception) -> CatalogUnavailableError:
         """See `Store.unavailable`."""

@@ -42,9 +42,12 @@ class Store(Protocol):
         """What the driver raises."""
         ...
 
-    @property
-    def data_faults(self) -> tuple[type[Exception], ...]:
-        """Those errors that say nothing about the statements beside it."""
+    def is_data_fault(self, error: Exception) -> bool:
+        """Whether an error of the driver's says nothing about the statements beside it."""
+        ...
+
+    def harmless(self, error: Exception) -> Exception:
+        """The same error, less what it might show of rows; to be raised instead of it."""
         ...
 
     def hold(self) -> Callable[[], None]:
@@ -68,6 +71,10 @@ class Store(Protocol):
 
     def begin_view(self, connection: Connection) -> None:
         """Begins a transaction that sees the tables as of one moment."""
+        ...
+
+    def commit(self, connection: Connection) -> None:
+        """Makes all of a transaction durable, or raises `error`."""
         ...
 
     def unavailable(self, error: Exception) -> CatalogUnavailableError:
@@ -99,7 +106,6 @@ class SqliteStore:
 
     search = IN_A_FILE
     error = sqlite.Error
-    data_faults = sqlite.DATA_FAULTS
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -124,6 +130,18 @@ class SqliteStore:
     def begin_view(self, connection: Connection) -> None:
         """See `Store.begin_view`."""
         connection.execute("BEGIN")
+
+    def commit(self, connection: Connection) -> None:
+        """See `Store.commit`."""
+        connection.execute("COMMIT")
+
+    def is_data_fault(self, error: Exception) -> bool:
+        """See `Store.is_data_fault`."""
+        return isinstance(error, sqlite.DATA_FAULTS)
+
+    def harmless(self, error: Exception) -> Exception:
+        """As it is: SQLite's errors show no rows."""
+        return error
 
     def unavailable(self, error: Exception) -> CatalogUnavailableError:
         """See `Store.unavailable`."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from archiver.log import logger
 from archiver.metrics import PROCESS_NAME
 from receiver.roles.premises import metrics_folder
 
@@ -74,8 +75,12 @@ class Starter:
     async def _bring_spare(self, role: str, sockets: Collection[int]) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), _MOMENT_SECONDS)
-        if self._spare is None and not self._ending.is_set():
+        if self._spare is not None or self._ending.is_set():
+            return
+        try:
             self._spare = await self._start(role, ["receiver.roles.spare", role], sockets)
+        except OSError as error:  # then the next one starts from nothing
+            logger().warning("nobody stands by for a role", role=role, error=error.strerror)
 
     async def _start(self, role: str, module: list[str], sockets: Collection[int]) -> Process:
         return await asyncio.create_subprocess_exec(

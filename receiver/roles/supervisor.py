@@ -185,6 +185,8 @@ class Supervisor:
         self._stopping.set()
         self._tried_again.set()
         self._switcher.catalog_is_free.set()
+        # It holds the listening sockets, too: who comes now is to be refused, not kept waiting.
+        await self._starter.end()
         for bound in self._sockets.values():
             bound.close()
         for process in self._processes.values():
@@ -194,7 +196,6 @@ class Supervisor:
         for keeper in late:
             logger().error("a role did not end in time and is killed", role=keeper.get_name())
             self._processes[keeper.get_name()].kill()
-        await self._starter.end()
         for lock in self._locks:
             lock.close()
         await asyncio.gather(*keepers)

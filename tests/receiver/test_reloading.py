@@ -225,7 +225,9 @@ async def stubborn_roles(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *roles: str, told: str = ""
 ) -> AsyncIterator[Stubborn]:
     """A service of them that is ready; it ends in order."""
-    monkeypatch.setattr(supervisor, "_MODULES", dict.fromkeys(ROLES, stubborn.__name__))
+    modules = dict.fromkeys(ROLES, stubborn.__name__)
+    monkeypatch.setattr("receiver.roles.starting.MODULES", modules)
+    monkeypatch.setattr("receiver.roles.starting._SPARED", None)  # who stands by is never stubborn
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     service = Stubborn(folder, roles, told)
     service.supervisor.bind()

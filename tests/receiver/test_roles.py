@@ -122,6 +122,17 @@ async def inside(service: Service) -> AsyncIterator[Wire]:
         yield wire
 
 
+async def test_who_stands_by_keeps_no_door_open(tmp_path: Path) -> None:
+    """While the service ends, whoever comes is refused as ever, and can go to another host."""
+    with running(tmp_path) as service:
+        service.spare()
+        async with inside(service):
+            service.process.send_signal(signal.SIGTERM)
+            await closed_to_newcomers(service.public)
+            assert service.process.poll() is None
+        assert service.ended() == 0
+
+
 def stored(folder: Path) -> list[bytes | None]:
     """What the inbox of `receive` holds."""
     reader = SqliteInboxReader(folder / "inbox" / "receive.db")

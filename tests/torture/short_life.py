@@ -75,7 +75,7 @@ def _synchronous(how: str) -> Iterator[None]:
         return connection
 
     inbox = patch("archiver.inbox.sqlite.open_writer", opened)
-    with inbox, patch("archiver.catalog.open_writer", opened):
+    with inbox, patch("archiver.sqlite.open_writer", opened):
         yield
 
 

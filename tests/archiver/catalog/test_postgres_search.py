@@ -108,7 +108,7 @@ def test_random_queries_bring_the_same_pages(
     assert postgres == sqlite
 
 
-@settings(max_examples=500, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(asked=QUERIES, limit=st.sampled_from([7, 60]))
 def test_the_best_matches_come_in_the_same_order(
     sides: tuple[Side, Side], asked: Asked, limit: int
@@ -123,7 +123,7 @@ def test_where_phrases_are_too_many_to_count_few_pages_differ(sides: tuple[Side,
     """How rare they are is then judged by the newest rows, and near ranks may change places."""
     asked_for, others = [], []
 
-    @settings(max_examples=200, derandomize=True, database=None)
+    @settings(max_examples=80, derandomize=True, database=None)
     @given(asked=QUERIES)
     def ask(asked: Asked) -> None:
         text = f"({asked.written}) sort:relevance"
