@@ -41,7 +41,7 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.gallery
 	$(BIN)/python -m benchmarks.demo
 
-torture: $(VENV)/.dev ## every promise attacked, and a table of it: half an hour; TORTURE=--long: many hours
+torture: $(VENV)/.dev ## every promise attacked, and a table of it: twenty minutes; TORTURE=--long: many hours
 	$(BIN)/python -m tests.torture $(TORTURE)
 	GENERATIONS=5000 $(BIN)/python -m pytest tests/acceptance/test_rebuild.py -k deleted
 
