@@ -12,7 +12,7 @@ from tests.archiver.simulation import Simulation
 LIVES_SECONDS = (600, 3600, 86400)
 # Webhooks that wait when an outage ends, each with one of these lives: enough time to save nearly
 # all of them, but not in any order.
-OUTAGE = 250
+OUTAGE = 220
 OUTAGE_LIVES_SECONDS = (150, 280, 86400)
 # Of links that lived so long none may die; a short life may end under a dead worker's lease.
 _LONG_SECONDS = 2 * 3600
