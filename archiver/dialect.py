@@ -17,7 +17,6 @@ _WORDS = re.compile(
     | (?P<place>\?)
     | (?<!:):(?P<named>[a-z_]+)\b
     | (?P<index>\b(?:NOT\s+INDEXED|INDEXED\s+BY\s+\w+)\b)
-    | (?P<immediate>\bBEGIN\s+IMMEDIATE\b)
     | (?P<function>\b(?:ifnull|instr)\()
     """,
     re.VERBOSE,
@@ -41,8 +40,6 @@ def _said_otherwise(found: re.Match[str]) -> str:
             return "%s"
         case "named":
             return f"%({found['named']})s"
-        case "immediate":
-            return "BEGIN"
         case "function":
             return _FUNCTIONS[found[0]]
     return ""  # PostgreSQL finds its indexes itself

@@ -91,8 +91,9 @@ class Service:
         return {pid: name for pid, name in _children(self.process.pid) if name != SPARE}
 
     def spare(self) -> int:
-        """The process that stands by to be a role."""
-        return _some(lambda: [it for it, name in _children(self.process.pid) if name == SPARE])
+        """Waits for the process that stands by to be a role."""
+        _until(lambda: SPARE in dict(_children(self.process.pid)).values())
+        return next(pid for pid, name in _children(self.process.pid) if name == SPARE)
 
     def kill(self, role: str) -> None:
         """Ends a role's process without a word; returns once it is dead."""
@@ -273,17 +274,6 @@ def _until(what: Callable[[], bool]) -> None:
     while not what():
         assert clock.monotonic() < gives_up_at, "it never came to that"
         time.sleep(_LOOK_SECONDS)
-
-
-def _some(look: Callable[[], list[int]]) -> int:
-    found: list[int] = []
-
-    def seen() -> bool:
-        found[:] = look()
-        return bool(found)
-
-    _until(seen)
-    return found[0]
 
 
 def _children(parent: int) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from archiver.query import And, Condition, Matches, Not, Or, Range
+from archiver.query.relevance import spaced
 from archiver.query.tree import Facet, Node, Text
 from archiver.query.tsquery import certain, has_beginnings, tsquery
 from archiver.query.tsvector import ABRIDGED, WANTING, lacking, quoted
@@ -83,10 +84,10 @@ def _stored(node: Node) -> Fragment:
     """The same, asked of the stored texts."""
     match node:
         case Text():
-            said = _spaced(" ".join(node.tokens), node.prefix)
+            said = spaced(" ".join(node.tokens), node.prefix)
             return _joined(" OR ", [_stands_in(column, said) for column in node.columns])
         case Facet():
-            return _stands_in("facets", _spaced(node.token, node.prefix))
+            return _stands_in("facets", spaced(node.token, node.prefix))
         case And():
             return _joined(" AND ", list(map(_stored, node.parts))) if node.parts else _TRUE
         case Or():
@@ -107,7 +108,3 @@ def _stands_in(column: str, said: str) -> Fragment:
 def _joined(operator: str, parts: Sequence[Fragment]) -> Fragment:
     operands = [value for part in parts for value in part.operands]
     return Fragment(f"({operator.join(part.sql for part in parts)})", operands)
-
-
-def _spaced(said: str, prefix: bool) -> str:
-    return f" {said}" if prefix else f" {said} "

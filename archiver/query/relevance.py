@@ -85,7 +85,7 @@ def _frequencies(node: Node, texts: Mapping[str, str]) -> list[float] | None:
             often = _often(node, texts)
             return [often] if often else None
         case Facet():
-            return [] if _spaced(node.token, node.prefix) in f" {texts['facets']} " else None
+            return [] if spaced(node.token, node.prefix) in f" {texts['facets']} " else None
         case Not():
             return [] if _frequencies(node.part, texts) is None else None
         case And():
@@ -119,7 +119,7 @@ def _count(node: Text, text: str) -> int:
     """How often the phrase stands there; one may begin within another."""
     if len(node.tokens) == 1 and not node.prefix:
         return text.split().count(node.tokens[0])
-    return len(_places(_spaced(" ".join(node.tokens), node.prefix)).findall(f" {text} "))
+    return len(_places(spaced(" ".join(node.tokens), node.prefix)).findall(f" {text} "))
 
 
 @lru_cache(maxsize=64)
@@ -127,6 +127,6 @@ def _places(said: str) -> re.Pattern[str]:
     return re.compile(f"(?={re.escape(said)})")
 
 
-def _spaced(said: str, prefix: bool) -> str:
-    """As it stands in a text that has a space before and behind."""
+def spaced(said: str, prefix: bool) -> str:
+    """A phrase as it stands in a text that has a space before and behind."""
     return f" {said}" if prefix else f" {said} "

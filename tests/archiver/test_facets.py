@@ -91,6 +91,7 @@ def test_case_and_width_are_all_that_is_forgiven(one: str, other: str, same: boo
 def test_a_number_is_one_token_however_it_is_kept() -> None:
     """A scale of 7 is one of 7.0, and 0 has no sign."""
     assert number_token("guidance_scale", 7) == number_token("guidance_scale", 7.0)
+    assert number_token("width", 512) == number_token("width", 512.0)
     assert number_token("guidance_scale", -0.0) == number_token("guidance_scale", 0)
     assert value_of(number_token("seed", 2**64 - 1)) == ("seed", str(2**64 - 1))
 

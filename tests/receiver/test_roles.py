@@ -22,6 +22,7 @@ from archiver.inbox.sqlite import SqliteInboxReader
 from receiver.config import from_tree
 from receiver.roles import supervisor
 from receiver.roles.premises import take
+from receiver.roles.starting import Starter
 from receiver.roles.supervisor import Supervisor
 from tests.receiver.roles_in_process import configuration
 from tests.receiver.wire import (
@@ -94,6 +95,20 @@ def test_who_stands_by_takes_over(whole: Service) -> None:
     whole.logged_again("ready", before)
     assert whole.pid("receive") not in (killed, spare)
     assert "Traceback" not in whole.log
+
+
+async def test_where_nobody_can_stand_by_the_service_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role's next process is then one from nothing; and the end is as ever."""
+    monkeypatch.setattr("receiver.roles.starting._MOMENT_SECONDS", 0)
+    starter, gone = Starter(tmp_path, None), 9999  # nothing that is open has this number
+    with capture_logs() as said:
+        starter.stand_by("receive", [gone])
+        assert starter._coming is not None
+        await starter._coming
+        await starter.end()
+    assert [line["event"] for line in said] == ["nobody stands by for a role"]
 
 
 def test_who_stands_by_ends_with_its_parent(tmp_path: Path) -> None:

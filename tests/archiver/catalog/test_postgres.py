@@ -12,8 +12,10 @@ from dataclasses import replace
 import pytest
 
 from archiver.catalog import Catalog, CatalogReader, Tables
+from archiver.catalog.cards import PUT_VALUE
 from archiver.catalog.postgres_migrations import STEPS, migrate, steps_done
-from archiver.errors import CatalogUnavailableError
+from archiver.catalog.stores import store_of
+from archiver.errors import CatalogUnavailableError, ConfigError
 from archiver.postgres import Error, connect, is_data_fault, opened
 from tests.archiver.catalog.conftest import scratch_on
 from tests.archiver.generated import linked
@@ -210,6 +212,24 @@ async def test_what_an_error_shows_is_no_row(catalog: Catalog) -> None:
     with pytest.raises(Error) as caught:
         await catalog.write(reveal)
     assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_value_comes_back_to_its_last_digit(tables: Tables) -> None:
+    """Its token is made of all of them, and would not be found without."""
+    exact = [0.1, 3.5999999046325684, 7.0]
+    tables.connection.executemany(PUT_VALUE, [("guidance_scale", value) for value in exact])
+    assert list(tables.cards.values()["guidance_scale"]) == exact
+
+
+def test_who_has_no_driver_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("archiver.catalog.stores.import_module", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'holdfast\[postgres\]'"):
+        store_of("postgresql:///catalog")
 
 
 def test_a_url_that_cannot_be_read_is_not_shown() -> None:
