@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
+
+_GUISE = "::ffff:"
 
 
 def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
@@ -29,8 +31,12 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
 
 
 def _plain(address: str) -> str:
-    plain = address.removeprefix("::ffff:")
-    return plain if "." in plain and ":" not in plain else address
+    if not address.startswith(_GUISE):
+        return address
+    try:
+        return str(IPv4Address(address.removeprefix(_GUISE)))
+    except ValueError:
+        return address  # of IPv6 after all
 
 
 def _is_address(text: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-from tests.fuzz.target import CORPUS, load
+from tests.fuzz.target import corpus, load
 
 # A reader that takes so long for so few bytes hangs; one that takes so much is a bomb.
 _LIMITS = ("-max_len=4096", "-timeout=20", "-rss_limit_mb=2048")
@@ -26,8 +26,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     words = folder / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
-    known = [str(CORPUS / name)] if (CORPUS / name).exists() else []
-    arguments = [*_LIMITS, f"-dict={words}", *options, *known]
+    arguments = [*_LIMITS, f"-dict={words}", *options]
+    if known := corpus(name):
+        # A folder is read in the order of its disk, and what is tried next would depend on it.
+        listed = folder / "known"
+        listed.write_text(",".join(map(str, known)))
+        arguments.append(f"-seed_inputs=@{listed}")
     atheris.Setup([str(_program(folder, name)), *arguments], target.law)
     atheris.Fuzz()
 

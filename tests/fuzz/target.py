@@ -51,7 +51,7 @@ def load(name: str) -> Target:
 
 def corpus(name: str) -> list[Path]:
     """The files that are kept for a target."""
-    return sorted((CORPUS / name).iterdir())
+    return sorted((CORPUS / name).glob("*"))
 
 
 def breaks(name: str) -> bool:

@@ -31,6 +31,7 @@ CALLERS: dict[str, tuple[str, list[str], str]] = {
     "an empty hop": (PROXY, [f"{CLIENT},"], PROXY),
     "no address, as of a UNIX socket": ("", [CLIENT], ""),
     "IPv4 at a socket of IPv6": (f"::ffff:{CLIENT}", [], CLIENT),
+    "IPv6 that looks like it": ("::ffff:19%.0..010", [], "::ffff:19%.0..010"),
     "such a proxy": (f"::ffff:{PROXY}", [f"{CLIENT}, ::ffff:{PROXY}"], CLIENT),
     "such a client": (PROXY, [f"{STRANGER}, ::ffff:{CLIENT}"], CLIENT),
 }

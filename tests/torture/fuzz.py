@@ -44,12 +44,14 @@ def _fuzzed(run: Run, name: str) -> tuple[str, Fuzzed]:
         seconds = 60  # at most: it ends with what it finds
     options = (
         f"-seed={run.seed or 1}",
+        "-reload=0",  # what else lies in the folder is looked at when the clock says so
         f"-max_total_time={seconds}",
         f"-artifact_prefix={found}/",
         "-print_final_stats=1",
     )
     command = [sys.executable, "-m", "tests.fuzz", name, *options, str(found)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    env = {**os.environ, "PYTHONHASHSEED": "0"}  # the same seed, the same bytes
+    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
     said = ended.stdout.decode(errors="replace")
     (run.folder / f"{name}.log").write_text(said)
     runs, reached = _RUNS.search(said), _REACHED.findall(said)

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean, linear_regression
 
 from archiver import clock
 from archiver.moments import to_millis
 from archiver.sqlite import open_reader
 from tests.service import Service
 
+_STRETCHES = 6
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # What was tried already waits by design.
 _OLDEST = (
@@ -59,13 +62,22 @@ def read(service: Service, folder: Path) -> Reading:
 
 
 def growth(readings: Sequence[Reading], of: Callable[[Reading], float]) -> tuple[float, float]:
-    """By how much something rose over these readings, by a straight line through them (least
-    squares), and its mean."""
-    at, values = [each.at_seconds for each in readings], [of(each) for each in readings]
-    mean_at, mean = sum(at) / len(at), sum(values) / len(values)
-    spread = sum((moment - mean_at) ** 2 for moment in at)
-    joint = sum((m - mean_at) * (v - mean) for m, v in zip(at, values, strict=True))
-    return joint / spread * (at[-1] - at[0]), mean
+    """By how much the lows of something rose over these readings, and its mean.
+
+    What is never given back raises the lows; what is taken for a moment raises only the highs,
+    and where a reading happens to meet it is chance. So a straight line is laid (least squares)
+    through the lowest reading of each stretch.
+    """
+    lows = [min(stretch, key=of) for stretch in _stretches(readings)]
+    line = linear_regression([low.at_seconds for low in lows], [of(low) for low in lows])
+    whole_seconds = readings[-1].at_seconds - readings[0].at_seconds
+    return line.slope * whole_seconds, fmean(map(of, readings))
+
+
+def _stretches(readings: Sequence[Reading]) -> list[Sequence[Reading]]:
+    """The readings in as many equal parts as a line needs, or nearly equal ones."""
+    ends = [len(readings) * part // _STRETCHES for part in range(_STRETCHES + 1)]
+    return [readings[begin:end] for begin, end in pairwise(ends)]
 
 
 def _processes() -> list[tuple[Path, int]]:

@@ -158,7 +158,7 @@ def _flat(gauge: _Gauge, dose: str, it: Soaked, control: Soaked) -> Row:
     return Row(
         test=f"soak: {gauge.name}",
         dose=dose,
-        must="in the second half up by less than 5 % of the mean or "
+        must="its lows in the second half up by less than 5 % of the mean or "
         f"{gauge.slack:g} {gauge.unit}".strip(),
         result=gauge.told(grown),
         kept=not any(gauge.rises(*each) for each in grown.values()),

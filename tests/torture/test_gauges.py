@@ -17,10 +17,12 @@ from tests.torture.gauges import Reading, growth
         (lambda second: 10.0 + second / 5, 19.8, 19.9),
         (lambda second: 50.0 - second / 10, -9.9, 45.05),
         (lambda second: 50.0 + (second % 10), 0.0, 54.5),
+        (lambda second: 90.0 + 30 * (second in {55, 70, 85, 86, 98}), 0.0, 91.5),
+        (lambda second: 10.0 + second / 5 + 30 * (second % 7 == 1), 19.8, 24.1),
     ],
-    ids=["flat", "rising", "falling", "up and down"],
+    ids=["flat", "rising", "falling", "up and down", "met by chance", "rising beneath"],
 )
-def test_a_rise_is_that_of_the_line_through_all(
+def test_a_rise_is_that_of_the_line_through_the_lows(
     value: Callable[[int], float], risen: float, mean: float
 ) -> None:
     """Over the whole time, in the gauge's own unit; with the mean that it is measured by."""
