@@ -134,7 +134,7 @@ _INTO: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_FLAGS, int),
     **dict.fromkeys(("generation_state", "state", "origin"), lambda value: value and value.value),
     # A seed beyond is found by its token, and shown from the parameters (`_Told`).
-    "seed": lambda seed: seed if seed is not None and seed <= MAX_NUMBER else None,
+    "seed": lambda seed: seed if seed is not None and abs(seed) <= MAX_NUMBER else None,
 }
 _OUT_OF: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MOMENTS, from_millis),
