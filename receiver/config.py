@@ -18,10 +18,12 @@ from archiver.errors import ConfigError
 from archiver.standard_webhooks import key_of
 from receiver.layers import DEFAULT_FILE, ENV_PREFIX, gather
 from receiver.sections import Section
-from receiver.settings import Config, Notify
+from receiver.settings import CatalogTable, Config, Notify
 
 T = TypeVar("T", bound=Section)
 
+_NODE = re.compile(r"[A-Za-z0-9._-]{0,64}").fullmatch
+_PASSWORD = re.compile(r"//[^/?#@]*:[^/?#]*@|[?&](ssl)?password=").search
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 
 
@@ -102,7 +104,11 @@ def _secret(file: str, setting: str) -> str:
 
 def _with_absolute_paths(config: Config) -> Config:
     """Roles may run anywhere; a relative path means: from where the operator typed."""
-    catalog = msgspec.structs.replace(config.catalog, url=f"sqlite:///{config.catalog.path}")
+    catalog = config.catalog
+    if catalog.is_on_server:
+        catalog = msgspec.structs.replace(catalog, data_folder=str(catalog.folder))
+    else:
+        catalog = msgspec.structs.replace(catalog, url=f"sqlite:///{catalog.path}")
     bucket = config.bucket
     if bucket.url.startswith("file:"):
         bucket = msgspec.structs.replace(bucket, url=_file_path(bucket.url).as_uri())
@@ -119,6 +125,7 @@ def _file_path(url: str) -> Path:
 
 
 def _check(config: Config) -> None:
+    _check_catalog(config.catalog)
     host_and_port(config.listen.public, "listen.public")
     host_and_port(config.listen.private, "listen.private")
     host_and_port(config.listen.gateway, "listen.gateway")
@@ -128,6 +135,19 @@ def _check(config: Config) -> None:
     for name, table in config.providers.all.items():
         if not _is_origin(table.base_url):
             raise ConfigError(f"providers.{name}.base_url is not https://host without a path")
+
+
+def _check_catalog(catalog: CatalogTable) -> None:
+    if catalog.is_on_server and _PASSWORD(catalog.url):
+        raise ConfigError(
+            "catalog.url has a password in it, which would be shown wherever the URL is: put it "
+            "into catalog.password or catalog.password_file"
+        )
+    if not _NODE(catalog.node):
+        raise ConfigError(
+            f"catalog.node = {catalog.node!r} is not made of letters, digits, dots, dashes and "
+            "underlines, 64 at most"
+        )
 
 
 def _check_notify(notify: Notify) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from socket import gethostname
 from typing import Any, Literal
+from urllib.parse import quote
 
 from archiver.errors import ConfigError
 from archiver.log import Style
@@ -12,6 +14,7 @@ from receiver.measures import Count, Days, Hours, Network, Seconds, Sha256, Size
 from receiver.provider_tables import Providers
 from receiver.sections import Section
 
+_POSTGRES = ("postgresql://", "postgres://")
 _PROXY = re.compile(r"http://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?")
 
 
@@ -35,26 +38,60 @@ class Listen(Section, frozen=True):
 
 
 class CatalogTable(Section, frozen=True):
-    """Where the catalog lies; the inboxes lie beside it, and leave `min_free_bytes` of the disk."""
+    """Where the catalog lies: in a file, with the inboxes beside it, or on a PostgreSQL.
+
+    The disk keeps `min_free_bytes`. On a PostgreSQL, `postgresql://user@host/database`, which all
+    nodes of an archive share, only `password` is a secret; what stays on each machine is in its
+    `data_folder`, and `node` tells its inboxes from those of the others: its host name by default.
+    """
 
     url: str = "sqlite:///holdfast-data/catalog.db"
+    password: str = ""
+    password_file: str = ""
+    data_folder: str = "holdfast-data"
+    node: str = ""
     min_free_bytes: Size = 128 << 20
     allow_unsafe_sqlite: bool = False
 
     @property
+    def is_on_server(self) -> bool:
+        """Whether the catalog is on a PostgreSQL."""
+        return self.url.startswith(_POSTGRES)
+
+    @property
+    def where(self) -> Path | str:
+        """The catalog's file, absolute, or the URL by which its server is reached: a secret."""
+        if not self.is_on_server:
+            return self.path
+        if not self.password:
+            return self.url
+        joint = "&" if "?" in self.url else "?"
+        return f"{self.url}{joint}password={quote(self.password, safe='')}"
+
+    @property
     def path(self) -> Path:
-        """The catalog's file, absolute."""
+        """The catalog's file, absolute; raises ConfigError if it is in none."""
+        if self.is_on_server:
+            raise ConfigError(
+                "this is for a catalog in a file, and catalog.url names a PostgreSQL: see 'On "
+                "PostgreSQL' in the README for what takes its place there"
+            )
         return _sqlite_path(self.url)
 
     @property
     def folder(self) -> Path:
-        """The archive's folder: the catalog, and all that lies beside it."""
-        return self.path.parent
+        """What lies on this machine, absolute: the catalog's file and all that lies beside it."""
+        return Path(self.data_folder).absolute() if self.is_on_server else self.path.parent
 
     @property
     def inbox_folder(self) -> Path:
-        """The folder of the inbox files."""
+        """The folder of the inbox files, and of the quarantine."""
         return self.folder / "inbox"
+
+    @property
+    def node_name(self) -> str:
+        """What this machine is called among the nodes of an archive."""
+        return self.node or gethostname()
 
 
 class Bucket(Section, frozen=True):
@@ -222,6 +259,7 @@ def _sqlite_path(url: str) -> Path:
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
         raise ConfigError(
-            f"catalog.url = {url!r} is not sqlite:///relative/path or sqlite:////absolute/path"
+            f"catalog.url = {url!r} is not sqlite:///relative/path, sqlite:////absolute/path or "
+            "postgresql://user@host/database"
         )
     return Path(path).absolute()

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import msgspec
@@ -137,6 +138,29 @@ class TestPaths:
 
         assert (catalog.path, catalog.url) == (expected, f"sqlite:///{expected}")
         assert catalog.inbox_folder == expected.parent / "inbox"
+        assert catalog.where == catalog.path
+
+    @pytest.mark.parametrize(
+        ("url", "where"),
+        [
+            ("postgresql://me@db/x", "postgresql://me@db/x?password=a%2Fb%26"),
+            ("postgres:///x?host=/run/p", "postgres:///x?host=/run/p&password=a%2Fb%26"),
+        ],
+    )
+    def test_catalog_on_a_server(self, url: str, where: str) -> None:
+        """All nodes share it; what stays on this machine has a folder and a name."""
+        told = {"url": url, "password": "a/b&", "data_folder": "here", "node": "one"}
+        catalog = from_tree({"catalog": told}).catalog
+
+        assert (catalog.where, catalog.url) == (where, url)
+        assert (catalog.folder, catalog.node_name) == (Path.cwd() / "here", "one")
+        assert "a/b&" not in repr(catalog)
+        with pytest.raises(ConfigError, match="On PostgreSQL"):
+            _ = catalog.path
+
+    def test_a_node_is_called_as_its_host(self) -> None:
+        """Where nobody says otherwise."""
+        assert from_tree({}).catalog.node_name == gethostname()
 
     @pytest.mark.parametrize(
         ("url", "expected"),
@@ -315,7 +339,19 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"egress": {"allow_cidrs": ["10.0.0.1/8"]}},
         "egress.allow_cidrs: 10.0.0.1/8 has host bits set",
     ),
-    "another database": ({"catalog": {"url": "postgresql://x"}}, "catalog.url = 'postgresql://x'"),
+    "another database": ({"catalog": {"url": "mysql://x/y"}}, "catalog.url = 'mysql://x/y'"),
+    "a password in the URL": (
+        {"catalog": {"url": "postgresql://me:secret@db/holdfast"}},
+        "catalog.url has a password in it",
+    ),
+    "a password among its parameters": (
+        {"catalog": {"url": "postgres:///holdfast?host=db&password=x"}},
+        "catalog.url has a password in it",
+    ),
+    "a node with a space": (
+        {"catalog": {"url": "postgresql://db/x", "node": "a b"}},
+        "catalog.node = 'a b'",
+    ),
     "a database without a path": ({"catalog": {"url": "sqlite:///"}}, "catalog.url = 'sqlite:///'"),
     "a folder on another host": (
         {"bucket": {"url": "file://host/x"}},
