@@ -20,7 +20,7 @@ from archiver.catalog import CatalogReader, Tables
 from archiver.catalog.counts import COUNTED_STATES
 from archiver.catalog.deliveries import BACKUP
 from archiver.errors import CatalogUnavailableError, InboxUnavailableError
-from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
+from archiver.inbox.stores import InboxStore
 from archiver.sqlite import VERSION, log_bytes
 from archiver.work import JobKind
 
@@ -120,17 +120,17 @@ class CatalogGauges(Collector):
 class BacklogGauges(Collector):
     """A collector of what was heard and is not absorbed."""
 
-    def __init__(self, catalog: CatalogReader, inboxes: Path) -> None:
+    def __init__(self, catalog: CatalogReader, store: InboxStore) -> None:
         self._catalog = catalog
-        self._inboxes = inboxes
+        self._store = store
 
     def collect(self) -> Gauges:
         """The gauge as of now, if catalog and inboxes can be read."""
         count = 0
         try:
             with self._catalog.view() as tables:
-                for path in inbox_files(self._inboxes):
-                    with closing(SqliteInboxReader(path)) as inbox:
+                for name in self._store.names():
+                    with closing(self._store.reader(name)) as inbox:
                         reached = tables.deliveries.position(inbox.uuid)
                         count += max(inbox.last_position() - reached, 0)
         except (CatalogUnavailableError, InboxUnavailableError):

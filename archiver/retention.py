@@ -11,8 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.inbox import InboxReader, is_the_one
-from archiver.inbox.sqlite import SqliteInboxReader
+from archiver.inbox import InboxReader, StoredInbox, is_the_one
 from archiver.prunings import Pruning
 
 # Deliveries that are looked at in one transaction.
@@ -27,7 +26,7 @@ class Retention:
     reader: CatalogReader
 
     async def order(
-        self, inboxes: Iterable[SqliteInboxReader], *, before: datetime, now: datetime
+        self, inboxes: Iterable[StoredInbox], *, before: datetime, now: datetime
     ) -> int:
         """Orders out the bodies that came before that moment; how many orders it takes."""
         count = 0
@@ -45,7 +44,7 @@ class Retention:
                     break  # they are in the order in which they came
         return count
 
-    async def settle(self, inboxes: Iterable[SqliteInboxReader], *, now: datetime) -> int:
+    async def settle(self, inboxes: Iterable[StoredInbox], *, now: datetime) -> int:
         """Makes ready what waited for a link that is not needed any more, and strikes off what was
         carried out; how many orders are left.
         """
@@ -74,9 +73,7 @@ def absorbed_upto(inbox: InboxReader, tables: Tables) -> int:
     return position if is_the_one(inbox, position, received_at) else 0
 
 
-def _order(
-    tables: Tables, *, inbox: SqliteInboxReader, positions: Sequence[int], now: datetime
-) -> int:
+def _order(tables: Tables, *, inbox: StoredInbox, positions: Sequence[int], now: datetime) -> int:
     span = Pruning(inbox=inbox.uuid, first=positions[0], last=positions[-1])
     needed = set(tables.forgetting.needed(span, now=now))
     # Whoever brings an older copy of the catalog back has to absorb them again.
@@ -97,7 +94,7 @@ def _settle(
             tables.prunings.make_ready(order)
 
 
-def _has_bodies(readers: dict[str, SqliteInboxReader], order: Pruning) -> bool:
+def _has_bodies(readers: dict[str, StoredInbox], order: Pruning) -> bool:
     """An inbox that cannot be opened now may have them, and is asked another time."""
     reader = readers.get(order.inbox)
     return reader is None or reader.has_bodies(order.first, order.last)

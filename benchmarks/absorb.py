@@ -18,6 +18,7 @@ import uvloop
 from archiver import clock
 from archiver.catalog import Catalog
 from archiver.catalog.schema import migrate
+from archiver.inbox.stores import inbox_store
 from benchmarks.harness import median, print_table
 from benchmarks.heard import fill
 from receiver.absorb import Absorb
@@ -31,7 +32,8 @@ async def absorb(folder: Path, deliveries: int) -> tuple[float, float]:
     path = folder / "catalog.db"
     migrate(path)
     await fill(folder / "inbox" / "receive.db", [LINK.format(n) for n in range(deliveries)])
-    catalog, inboxes = Catalog(path), Inboxes(folder / "inbox")
+    store = inbox_store(path, folder=folder / "inbox", node="here")
+    catalog, inboxes = Catalog(path), Inboxes(store)
     await catalog.start()
     role = Absorb(catalog, inboxes, now=clock.now, work_planned=lambda: None)
     done, begun_at, cpu_seconds = 0, time.perf_counter(), time.process_time()

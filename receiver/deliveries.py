@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from archiver.errors import HoldfastError
 from archiver.inbox.leafing import InboxLeaves, Leaf
 from archiver.inbox.quarantined import Kept, Quarantined
 from archiver.inbox.readmission import OUT_OF_QUARANTINE
-from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
+from archiver.inbox.stores import InboxStore, role_of
 from archiver.models import Delivery
 from receiver.delivery_lines import (
     QUARANTINE,
@@ -23,8 +24,11 @@ from receiver.delivery_lines import (
     heard_line,
     refused_line,
 )
+from receiver.settings import CatalogTable
+from receiver.stores import inboxes_of
 
 _PAGE = 200
+_RECEIVE = "receive"
 _SHORTEST_UUID = 4
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -34,13 +38,16 @@ class NoSuchDeliveryError(HoldfastError):
 
 
 class DeliveryLog:
-    """The inboxes in `folder`, the quarantine beside them, and what the catalog knows of both."""
+    """All inboxes, this machine's quarantine, and what the catalog knows of both.
 
-    def __init__(self, archive: CatalogReader, folder: Path) -> None:
+    Every method raises InboxUnavailableError.
+    """
+
+    def __init__(self, archive: CatalogReader, store: InboxStore, quarantine_path: Path) -> None:
         self._archive = archive
-        self._folder = folder
-        self._inboxes = {path.stem: InboxLeaves(path) for path in inbox_files(folder)}
-        self.quarantined = Quarantined(folder / f"{QUARANTINE}.db")
+        self._store = store
+        self._inboxes = {name: store.leaves(name) for name in store.names()}
+        self.quarantined = Quarantined(quarantine_path)
 
     def lines(self, which: DeliveryFilter) -> Iterator[DeliveryLine]:
         """All of them, the newest first, read page by page as they are taken."""
@@ -72,13 +79,16 @@ class DeliveryLog:
         return found
 
     def was_pushed_since(self, kept: Kept) -> bool:
-        """Whether the receiving process has the same delivery by now, sent once more."""
+        """Whether a receiving process, of whichever node, has the same by now, sent once more."""
         said = kept.rejected
-        inbox = self._inboxes.get("receive")
-        return inbox is not None and inbox.knows(said.source, said.path_token, said.body)
+        return any(
+            inbox.knows(said.source, said.path_token, said.body)
+            for name, inbox in self._inboxes.items()
+            if role_of(name) == _RECEIVE
+        )
 
     def close(self) -> None:
-        """Lets the files go."""
+        """Lets the inboxes go."""
         for inbox in self._inboxes.values():
             inbox.close()
 
@@ -148,14 +158,17 @@ class DeliveryLog:
             if called != name and not by_uuid:
                 continue
             lines = self._described(name, inbox.at([position]))
-            reader = SqliteInboxReader(self._folder / f"{name}.db")
-            try:
+            with closing(self._store.reader(name)) as reader:
                 delivery = reader.get(position)
-            finally:
-                reader.close()
             if lines and delivery is not None:
                 return delivery, lines[0]
         return None
+
+
+def log_of(archive: CatalogReader, catalog: CatalogTable) -> DeliveryLog:
+    """What was heard by the archive that is configured; raises ConfigError, too."""
+    quarantine_path = catalog.inbox_folder / f"{QUARANTINE}.db"
+    return DeliveryLog(archive, inboxes_of(catalog), quarantine_path)
 
 
 def _timed(
@@ -180,6 +193,6 @@ def _timed(
 def _read_cursor(cursor: str) -> dict[str, int]:
     bounds: dict[str, int] = {}
     for part in cursor.split(","):
-        name, _, bound = part.partition(":")
+        name, _, bound = part.rpartition(":")
         bounds[name] = int(bound)
     return bounds

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from archiver.inbox.lately import Tally
 from archiver.inbox.quarantine import Refused
 from archiver.inbox.readmission import OUT_OF_QUARANTINE
+from archiver.inbox.tallies import Tally
 from archiver.models import Heard
 from receiver.eventbridge import VERIFIED_BY
 from receiver.provider_tables import Providers

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
+from archiver.clock import monotonic
 from archiver.errors import InboxUnavailableError, UnreadableError
-from archiver.inbox import InboxReader
-from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
+from archiver.inbox import InboxReader, StoredInbox
+from archiver.inbox.stores import InboxStore
 from archiver.links import url_sha256
 from archiver.log import logger
 from archiver.models import Delivery, DeliveryRef, Link
@@ -15,13 +15,17 @@ from receiver.providers import observations
 
 
 class Inboxes:
-    """Readers of every inbox file in a folder; a file is opened when it first appears."""
+    """Readers of every inbox of an archive, by name; one is opened when it first appears.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._readers: dict[Path, SqliteInboxReader] = {}
+    Every method but `caught_up` and `close` raises InboxUnavailableError.
+    """
+
+    def __init__(self, store: InboxStore) -> None:
+        self._store = store
+        self._readers: dict[str, StoredInbox] = {}
         self._behind: set[str] = set()
-        self._unopened: set[Path] = set()
+        self._unopened: set[str] = set()
+        self._look_at = 0.0
 
     def changed(self) -> Iterator[InboxReader]:
         """The inboxes that may hold something not yet read; each stays so until `caught_up`."""
@@ -31,7 +35,7 @@ class Inboxes:
             if reader.uuid in self._behind:
                 yield reader
 
-    def all(self) -> Sequence[SqliteInboxReader]:
+    def all(self) -> Sequence[StoredInbox]:
         """Every inbox that can be opened."""
         return self._all()
 
@@ -46,7 +50,10 @@ class Inboxes:
         """
         found = self._reader(ref.inbox)
         if found is None and self._unopened:
-            raise InboxUnavailableError(f"an inbox in {self._folder} cannot be opened")
+            names = ", ".join(sorted(self._unopened))
+            raise InboxUnavailableError(
+                f"a delivery may lie in what cannot be opened just now: {names}; the log says why"
+            )
         return found.get(ref.position) if found else None
 
     def reveal(self, link: Link) -> str | None:
@@ -71,28 +78,35 @@ class Inboxes:
         return sum(reader.count_after(position(reader.uuid)) for reader in self._all())
 
     def close(self) -> None:
-        """Lets the files go."""
+        """Lets the inboxes go."""
         for reader in self._readers.values():
             reader.close()
 
-    def _reader(self, inbox: str) -> SqliteInboxReader | None:
-        """An inbox by its own name; new files are looked for only if it is not open already."""
-        known = (reader for readers in (self._readers.values, self._all) for reader in readers())
+    def _reader(self, inbox: str) -> StoredInbox | None:
+        """An inbox by its own name; new ones are looked for only if it is not open already."""
+        known = (reader for readers in (self._readers.values, self._found) for reader in readers())
         return next((reader for reader in known if reader.uuid == inbox), None)
 
-    def _all(self) -> list[SqliteInboxReader]:
-        for path in inbox_files(self._folder):
-            if path not in self._readers:
-                self._open(path)
+    def _all(self) -> list[StoredInbox]:
+        now = monotonic()
+        if now < self._look_at:
+            return list(self._readers.values())
+        self._look_at = now + self._store.look_seconds
+        return self._found()
+
+    def _found(self) -> list[StoredInbox]:
+        for name in self._store.names():
+            if name not in self._readers:
+                self._open(name)
         return list(self._readers.values())
 
-    def _open(self, path: Path) -> None:
+    def _open(self, name: str) -> None:
         """Opens an inbox; one that its writer is just making is opened at the next look."""
         try:
-            self._readers[path] = SqliteInboxReader(path)
+            self._readers[name] = self._store.reader(name)
         except InboxUnavailableError as error:
-            if path not in self._unopened:
+            if name not in self._unopened:
                 logger().warning("an inbox is not opened yet", error=str(error))
-            self._unopened.add(path)
+            self._unopened.add(name)
         else:
-            self._unopened.discard(path)
+            self._unopened.discard(name)

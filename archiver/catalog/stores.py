@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,10 +12,9 @@ from archiver.catalog.texts import Texts
 from archiver.catalog.usage import use
 from archiver.catalog.walks import Walks
 from archiver.database import Connection
-from archiver.errors import CatalogUnavailableError, ConfigError
+from archiver.drivers import is_on_server, server_room
+from archiver.errors import CatalogUnavailableError
 from archiver.writer import Database
-
-_POSTGRES = ("postgresql://", "postgres://")
 
 
 class Search(NamedTuple):
@@ -87,17 +85,9 @@ def store_of(where: Path | str) -> Store:
 
     Raises ConfigError where nothing is installed that speaks to PostgreSQL.
     """
-    if not (isinstance(where, str) and where.startswith(_POSTGRES)):
+    if not is_on_server(where):
         return SqliteStore(Path(where))
-    try:
-        # Only for who has such a server: its driver takes long to load, and is an extra.
-        room = import_module("archiver.catalog.postgres_store")
-    except ImportError as error:
-        raise ConfigError(
-            "catalog.url names a PostgreSQL, and its driver is missing: pip install "
-            "'holdfast[postgres]'"
-        ) from error
-    store: Store = room.PostgresStore(where)
+    store: Store = server_room("archiver.catalog.postgres_store").PostgresStore(where)
     return store
 
 

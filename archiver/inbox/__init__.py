@@ -1,6 +1,6 @@
 """The log of deliveries: what was heard, kept as it was heard, before anyone is told so.
 
-Each hearing process owns one inbox file and is its only writer; absorb is the only reader. The
+Each hearing process owns one inbox and is its only writer; absorb is the only reader. The
 contract every driver keeps: `after(position)` never returns a delivery before which another may
 still appear.
 """
@@ -70,6 +70,55 @@ class InboxReader(Protocol):
 
     def get(self, position: int) -> Delivery | None:
         """One delivery by its position."""
+        ...
+
+
+class OwnedInbox(InboxWriter, Protocol):
+    """An inbox in the hands of the one process that writes it."""
+
+    async def start(self) -> None:
+        """Takes the inbox, made if missing; raises InboxUnavailableError."""
+        ...
+
+    async def prune(self, first: int, last: int) -> None:
+        """Takes bodies and headers out of the deliveries from `first` to `last`, both included.
+
+        All else about them stays, and with it the knowledge that they are here already. Raises
+        InboxUnavailableError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Commits what waits and lets go of the inbox."""
+        ...
+
+
+class StoredInbox(InboxReader, Protocol):
+    """An inbox for whoever looks after what is kept; every method raises InboxUnavailableError."""
+
+    def bodies(
+        self, *, above: int, upto: int, before: datetime, limit: int
+    ) -> Sequence[tuple[int, bool]]:
+        """Positions above one and up to another, ascending; each with whether its body can go.
+
+        That is: whether there is one, and came before that moment.
+        """
+        ...
+
+    def has_bodies(self, first: int, last: int) -> bool:
+        """Whether any delivery between these positions, both included, has its body."""
+        ...
+
+    def last_position(self) -> int:
+        """Of the newest delivery; 0 if there is none."""
+        ...
+
+    def count_after(self, position: int) -> int:
+        """How many deliveries lie beyond a position."""
+        ...
+
+    def close(self) -> None:
+        """Lets the inbox go."""
         ...
 
 

@@ -73,11 +73,7 @@ class PostgresInbox:
         await self._put(Prove(at=to_millis(now)))
 
     async def prune(self, first: int, last: int) -> None:
-        """Takes bodies and headers out of the deliveries from `first` to `last`, both included.
-
-        All else about them stays, and with it the knowledge that they are here already. Raises
-        InboxUnavailableError.
-        """
+        """See `OwnedInbox.prune`."""
         await self._put(Prune(first, last))
 
     async def close(self) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from archiver.clock import monotonic
 from archiver.errors import InboxUnavailableError
 from archiver.inbox.postgres_batch import CHANNEL
+from archiver.inbox.postgres_questions import Questions, text, unreadable
 from archiver.models import Delivery, DeliveryRef, Heard
 from archiver.moments import from_millis, to_millis
-from archiver.postgres import Connection, Error, connect, opened, said
+from archiver.postgres import Connection, Error, opened
 
 # A notification is lost with the connection that was to bring it.
 LOOK_SECONDS = 1.0
@@ -34,14 +34,18 @@ class PostgresInboxReader:
 
     def __init__(self, url: str, name: str, *, look_seconds: float = LOOK_SECONDS) -> None:
         """`changed` asks the server itself so often, should a notification have been lost."""
-        self._url = url
         self._name = name
         self._look_seconds = look_seconds
         self._look_at = 0.0
         self._seen = -1
-        self._listens = False
-        self._connection: Connection | None = None
-        self._uuid = self._named(name)
+        self._questions = Questions(url)
+        # A connection made again does not listen.
+        self._listening: Connection | None = None
+        try:
+            self._uuid = self._questions.uuid_of(name)
+        except InboxUnavailableError:
+            self.close()
+            raise
 
     @property
     def uuid(self) -> str:
@@ -82,10 +86,7 @@ class PostgresInboxReader:
     def bodies(
         self, *, above: int, upto: int, before: datetime, limit: int
     ) -> Sequence[tuple[int, bool]]:
-        """Positions above one and up to another, ascending; each with whether its body can go.
-
-        That is: whether there is one, and came before that moment.
-        """
+        """See `StoredInbox.bodies`."""
         rows = self._ask(
             "SELECT position, body IS NOT NULL AND received_at < ? FROM deliveries"
             " WHERE inbox = ? AND position > ? AND position <= ? ORDER BY position LIMIT ?",
@@ -124,28 +125,17 @@ class PostgresInboxReader:
 
     def close(self) -> None:
         """Lets the server go."""
-        self._listens = False
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _named(self, name: str) -> UUID:
-        try:
-            for (found,) in self._ask("SELECT uuid FROM inboxes WHERE name = ?", name):
-                return UUID(str(found))
-            raise InboxUnavailableError(f"the inbox {name} is still being made")
-        except InboxUnavailableError:
-            self.close()
-            raise
+        self._questions.close()
 
     def _told(self) -> int | None:
         """The newest position that was notified of; None if it is time to look."""
-        if self._connection is None or not self._listens:
+        connection = self._questions.connection
+        if connection is None or connection is not self._listening:
             return None
         try:
-            notes = [note.payload.split() for note in self._connection.raw.notifies(timeout=0)]
+            notes = [note.payload.split() for note in connection.raw.notifies(timeout=0)]
         except Error:
-            self.close()
+            self._questions.close()
             return None
         newest = max((int(position) for inbox, position in notes if inbox == self.uuid), default=0)
         if newest > self._seen:
@@ -154,42 +144,25 @@ class PostgresInboxReader:
         return None if monotonic() >= self._look_at else self._seen
 
     def _look(self) -> int:
-        if not self._listens:
+        if self._listening is None or self._listening is not self._questions.connection:
             self._ask(f"LISTEN {CHANNEL}")
-            self._listens = True
+            self._listening = self._questions.connection
         self._look_at = monotonic() + self._look_seconds
         return self.last_position()
 
     def _ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        try:
-            try:
-                return self._answer(sql, values)
-            except Error:
-                if self._connection is None or not self._connection.raw.closed:
-                    raise
-                self.close()
-                return self._answer(sql, values)
-        except Error as error:
-            if self._connection is not None and self._connection.raw.closed:
-                self.close()
-            raise _unreadable(self._name, error) from None
-
-    def _answer(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        if self._connection is None:
-            self._connection = connect(self._url, writes=False)
-        cursor = self._connection.execute(sql, values)
-        return cursor.fetchall() if cursor.description else []
+        return self._questions.ask(self._name, sql, *values)
 
     def _delivery(self, row: tuple[Any, ...]) -> Delivery:
         position, source, heard, path_token, received_at, peer, verified_by, _, headers, body = row
         return Delivery(
             ref=DeliveryRef(inbox=self.uuid, position=position),
-            source=_text(source),
+            source=text(source),
             heard=Heard(heard),
-            path_token=_text(path_token),
+            path_token=text(path_token),
             received_at=from_millis(received_at),
-            peer=_text(peer),
-            verified_by=_text(verified_by),
+            peer=text(peer),
+            verified_by=text(verified_by),
             headers=_unpack(headers) if headers is not None else (),
             body=body,
         )
@@ -204,15 +177,4 @@ def inbox_names(url: str) -> list[str]:
                 return []
             return [name for (name,) in connection.execute("SELECT name FROM inboxes ORDER BY 1")]
     except Error as error:
-        raise _unreadable("list", error) from None
-
-
-def _text(kept: bytes) -> str:
-    return kept.decode("utf-8", "surrogatepass")
-
-
-def _unreadable(name: str, error: Error) -> InboxUnavailableError:
-    return InboxUnavailableError(
-        f"the inbox {name} cannot be read ({said(error)}); what it holds is not lost: see that the "
-        "PostgreSQL server is well and that holdfast may read it"
-    )
+        raise unreadable("list", error) from None

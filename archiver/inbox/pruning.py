@@ -1,4 +1,4 @@
-"""Taking bodies out of an inbox: done by the process that owns the file, as the archive orders.
+"""Taking bodies out of an inbox: done by the process that owns it, as the archive orders.
 
 What is taken out stays known by its digest, so that the same delivery is still a duplicate.
 """
@@ -6,16 +6,13 @@ What is taken out stays known by its digest, so that the same delivery is still 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 
-from archiver.inbox import is_the_one
-from archiver.inbox.sqlite import SqliteInbox, SqliteInboxReader
+from archiver.inbox import OwnedInbox
 from archiver.log import Outage
-from archiver.prunings import Pruning, ordered
+from archiver.prunings import Pruning
 
 LOOK_SECONDS = 5.0
 
@@ -25,11 +22,10 @@ _PORTION = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pruner:
-    """The owner's side: `inbox` writes the file at `path`, and `catalog` is where orders are."""
+    """The owner's side: its inbox, and what is ordered to be taken out of that (blocking)."""
 
-    inbox: SqliteInbox
-    path: Path
-    catalog: Path
+    inbox: OwnedInbox
+    orders: Callable[[], set[Pruning]]
     done: set[Pruning] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -46,7 +42,7 @@ class Pruner:
 
     async def step(self) -> int:
         """Carries out what is ordered and not yet done; how many orders it was."""
-        orders = await asyncio.to_thread(self._orders)
+        orders = await asyncio.to_thread(self.orders)
         fresh = [order for order in orders if order not in self.done]
         for order in fresh:
             for first in range(order.first, order.last + 1, _PORTION):
@@ -65,7 +61,3 @@ class Pruner:
         finally:
             task.cancel()
             await asyncio.wait([task])
-
-    def _orders(self) -> set[Pruning]:
-        with closing(SqliteInboxReader(self.path)) as reader:
-            return set(ordered(self.catalog, reader.uuid, partial(is_the_one, reader)))

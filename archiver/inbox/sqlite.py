@@ -91,11 +91,7 @@ class SqliteInbox:
             raise _unavailable(self._path, error) from error
 
     async def prune(self, first: int, last: int) -> None:
-        """Takes bodies and headers out of the deliveries from `first` to `last`, both included.
-
-        All else about them stays, and with it the knowledge that they are here already. Raises
-        InboxUnavailableError.
-        """
+        """See `OwnedInbox.prune`."""
         try:
             await self._writer.put(Prune(first, last))
         except (Error, OSError) as error:
@@ -159,10 +155,7 @@ class SqliteInboxReader:
     def bodies(
         self, *, above: int, upto: int, before: datetime, limit: int
     ) -> Sequence[tuple[int, bool]]:
-        """Positions above one and up to another, ascending; each with whether its body can go.
-
-        That is: whether there is one, and came before that moment.
-        """
+        """See `StoredInbox.bodies`."""
         return self._ask(
             "SELECT position, body IS NOT NULL AND received_at < ? FROM deliveries"
             " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",

@@ -24,6 +24,7 @@ from archiver.capture import Capture
 from archiver.catalog import Catalog, CatalogReader
 from archiver.catalog.schema import migrate
 from archiver.egress import Egress, EgressPolicy
+from archiver.inbox.stores import inbox_store
 from archiver.metrics import JOBS_SETTLED
 from archiver.seal import Seal
 from archiver.store import Store
@@ -49,7 +50,8 @@ async def main(folder: Path, told: Transfers, *, seals: bool) -> None:
     path = folder / "catalog.db"
     migrate(path)
     await fill(folder / "inbox" / "receive.db", [told.url(n) for n in range(told.count)])
-    catalog, reader, inboxes = Catalog(path), CatalogReader(path), Inboxes(folder / "inbox")
+    store = inbox_store(path, folder=folder / "inbox", node="here")
+    catalog, reader, inboxes = Catalog(path), CatalogReader(path), Inboxes(store)
     await catalog.start()
     absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=lambda: None)
     while await absorb.step():

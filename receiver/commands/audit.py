@@ -34,6 +34,7 @@ from receiver.commands.output import json_option
 from receiver.inboxes import Inboxes
 from receiver.roles.archive import download_hosts, egress_policy
 from receiver.settings import Config
+from receiver.stores import inboxes_of
 
 _EPILOG = """\b
 Example: holdfast audit --deep --bandwidth 20MB
@@ -142,7 +143,7 @@ async def _audit(
     order: _Order,
     begun: Callable[[AuditRow], None],
 ) -> None:
-    catalog, inboxes = Catalog(config.catalog.path), Inboxes(config.catalog.inbox_folder)
+    catalog, inboxes = Catalog(config.catalog.path), Inboxes(inboxes_of(config.catalog))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
         await catalog.start()

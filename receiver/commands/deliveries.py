@@ -24,7 +24,7 @@ from receiver.commands.deliveries_filter import (
 )
 from receiver.commands.output import console, echo_json, json_option, one_line, table, typed
 from receiver.decoding import decoded
-from receiver.deliveries import DeliveryLog
+from receiver.deliveries import log_of
 from receiver.delivery_lines import DeliveryLine
 from receiver.exchange import decode
 
@@ -64,7 +64,7 @@ def list_deliveries(
     """
     config = file.load()
     archive = open_archive(config)
-    with closing(DeliveryLog(archive, config.catalog.inbox_folder)) as log:
+    with closing(log_of(archive, config.catalog)) as log:
         try:
             lines, more = log.page(delivery_filter(archive, said), cursor=cursor, limit=limit)
         except ValueError as error:
@@ -103,7 +103,7 @@ def show(file: ConfigFile, name: str, raw: bool, as_json: bool) -> None:
     """
     config = file.load()
     archive = open_archive(config)
-    with closing(DeliveryLog(archive, config.catalog.inbox_folder)) as log:
+    with closing(log_of(archive, config.catalog)) as log:
         heard, line = log.find(typed(name))
     if raw:
         body = heard.rejected.body if isinstance(heard, Kept) else heard.body

@@ -27,7 +27,7 @@ from receiver.commands.deliveries_filter import (
     delivery_filter_options,
 )
 from receiver.commands.output import console, echo_json, json_option, table, typed
-from receiver.deliveries import DeliveryLog
+from receiver.deliveries import DeliveryLog, log_of
 from receiver.delivery_lines import DeliveryFilter, DeliveryLine, DeliveryState
 from receiver.reverify import Findings, examine
 from receiver.settings import Config
@@ -71,7 +71,7 @@ def replay(
         raise click.UsageError("say which: by name, --source, --state, --since or --generation")
     if which.state in (DeliveryState.QUARANTINED, DeliveryState.BACKLOG):
         raise click.UsageError(f"what is {which.state} was never absorbed; see reverify")
-    with closing(DeliveryLog(archive, config.catalog.inbox_folder)) as log:
+    with closing(log_of(archive, config.catalog)) as log:
         lines = (log.find(typed(name))[1] for name in names) if names else log.lines(which)
         refs, counts = _replayable(lines)
     if not as_json:
@@ -142,7 +142,7 @@ def reverify(file: ConfigFile, dry_run: bool, yes: bool, as_json: bool) -> None:
     """
     config = file.load()
     archive = open_archive(config)
-    with closing(DeliveryLog(archive, config.catalog.inbox_folder)) as log:
+    with closing(log_of(archive, config.catalog)) as log:
         findings = asyncio.run(_examine(config, log))
         if not as_json:
             _print_findings(log, findings)

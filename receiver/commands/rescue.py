@@ -26,9 +26,10 @@ from receiver.commands.rescue_report import (
     step_as_json,
     tell,
 )
-from receiver.deliveries import DeliveryLog
+from receiver.deliveries import log_of
 from receiver.inboxes import Inboxes
 from receiver.rescue import Rescue, exit_code
+from receiver.stores import inboxes_of
 
 _EPILOG = """\b
 Example: holdfast rescue --dry-run
@@ -60,11 +61,10 @@ def command(file: ConfigFile, dry_run: bool, yes: bool, bucket: bool, as_json: b
     config = file.load()
     archive = open_archive(config)
     migrate(config.catalog.path)
-    folder = config.catalog.inbox_folder
     with (
         closing(archive),
-        closing(DeliveryLog(archive, folder)) as log,
-        closing(Inboxes(folder)) as inboxes,
+        closing(log_of(archive, config.catalog)) as log,
+        closing(Inboxes(inboxes_of(config.catalog))) as inboxes,
     ):
         rescue = Rescue(config=config, archive=archive, log=log, inboxes=inboxes)
         in_bucket = BucketRescue(config=config, archive=archive, inboxes=inboxes)

@@ -20,6 +20,7 @@ from receiver.commands.status_credit import credit
 from receiver.commands.status_recovery import recovery
 from receiver.hearing import DAY, by_source, labels_of, secret_use, silences
 from receiver.settings import CatalogTable, Config
+from receiver.stores import inboxes_of
 
 # How many of each (kind, state).
 Jobs = Mapping[tuple[str, str], int]
@@ -71,7 +72,7 @@ def _counts(tables: Tables, jobs: Jobs) -> dict[str, Any]:
 
 def _heard(tables: Tables, config: Config, now: datetime) -> dict[str, Any]:
     folder, since = config.catalog.inbox_folder, now - DAY
-    heard = lately(folder, since=since, reached=tables.deliveries.position)
+    heard = lately(inboxes_of(config.catalog), since=since, reached=tables.deliveries.position)
     came = by_source(heard.found, tables.overview.unparsed_since(since))
     waited = {name: one.since for name, one in tables.overview.under_way().items()}
     return {

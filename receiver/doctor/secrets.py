@@ -14,6 +14,7 @@ from receiver.doctor.patient import Patient
 from receiver.hearing import DAY, Disbelief, SecretUse, disbelieved, labels_of, secret_use
 from receiver.provider_tables import Api
 from receiver.settings import Config, Token
+from receiver.stores import inboxes_of
 
 # Of secrets that we made ourselves; what a provider's dashboard gives is its own affair.
 _OF_OUR_OWN = ("modelslab", "dashscope")
@@ -70,7 +71,7 @@ def secrets(patient: Patient) -> Iterator[Judged]:
         return
     with patient.tables() as tables:
         heard = lately(
-            config.catalog.inbox_folder,
+            inboxes_of(config.catalog),
             since=patient.now() - DAY,
             reached=tables.deliveries.position,
         )

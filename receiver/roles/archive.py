@@ -23,7 +23,6 @@ from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
 from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.inbox.pruning import Pruner
-from archiver.inbox.sqlite import SqliteInbox
 from archiver.indexing import fill
 from archiver.leaps import note_time, settle_leap
 from archiver.ledger import keep
@@ -50,6 +49,7 @@ from receiver.roles.restored import owned
 from receiver.roles.upkeep import index_is_lost, keep_up
 from receiver.settings import Config
 from receiver.signing import signer_of
+from receiver.stores import inboxes_of
 from receiver.upstream import Upstream
 
 BEAT_SECONDS = 5.0
@@ -74,7 +74,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     await asyncio.to_thread(migrate, path)
     catalog, reader = Catalog(path), CatalogReader(path)
     blobs = bucket_of(config, reader)
-    inboxes = Inboxes(config.catalog.inbox_folder)
+    inboxes = Inboxes(inboxes_of(config.catalog))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
         await catalog.start()
@@ -146,11 +146,11 @@ def _benches(
 
 async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -> Bench:
     """What providers answer is heard by this role, in an inbox of its own."""
-    catalog, path = config.catalog, config.catalog.inbox_folder / "archive.db"
-    inbox = SqliteInbox(path, min_free_bytes=catalog.min_free_bytes)
+    catalog, store = config.catalog, inboxes_of(config.catalog)
+    inbox = store.writer("archive")
     await inbox.start()
     stack.push_async_callback(inbox.close)
-    pruner = Pruner(inbox=inbox, path=path, catalog=catalog.path)
+    pruner = Pruner(inbox=inbox, orders=partial(store.orders, "archive"))
     await stack.enter_async_context(pruner.at_work())
     asking = Asking(
         apis=config.providers.all,

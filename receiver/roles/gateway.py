@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from secrets import token_bytes
 
 from aiohttp import web
@@ -12,8 +13,8 @@ from aiohttp import web
 from archiver import clock
 from archiver.blobs.opening import open_blob_store
 from archiver.catalog import CatalogReader
+from archiver.inbox import InboxWriter
 from archiver.inbox.pruning import Pruner
-from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import require_safe_version
 from receiver.accounts import Accounts, open_accounts
 from receiver.admission import Admission
@@ -26,6 +27,7 @@ from receiver.pictures import PREFIX, PictureLinks, Pictures
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
+from receiver.stores import inboxes_of
 from receiver.upstream import Upstream
 
 NONCE_BYTES = 16
@@ -36,15 +38,15 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     accounts = open_accounts(config.catalog.folder)
-    folder = config.catalog.inbox_folder
-    inbox = SqliteInbox(folder / "gateway.db", min_free_bytes=config.catalog.min_free_bytes)
+    store = inboxes_of(config.catalog)
+    inbox = store.writer("gateway")
     await inbox.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
     try:
         async with (
             Upstream() as upstream,
             _pictures(config, accounts) as pictures,
-            Pruner(inbox=inbox, path=folder / "gateway.db", catalog=config.catalog.path).at_work(),
+            Pruner(inbox=inbox, orders=partial(store.orders, "gateway")).at_work(),
             listening(
                 _served(_gateway(config, upstream, inbox, accounts, pictures), readiness, pictures),
                 orders.socket("gateway"),
@@ -80,7 +82,7 @@ async def _pictures(config: Config, accounts: Accounts) -> AsyncIterator[Picture
 def _gateway(
     config: Config,
     upstream: Upstream,
-    inbox: SqliteInbox,
+    inbox: InboxWriter,
     accounts: Accounts,
     pictures: Pictures | None,
 ) -> Gateway:

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from archiver import clock
 from archiver.inbox.pruning import Pruner
 from archiver.inbox.quarantine import Quarantine
 from archiver.inbox.quarantined import Quarantined
 from archiver.inbox.readmission import Readmission
-from archiver.inbox.sqlite import SqliteInbox
 from archiver.sqlite import Error, require_safe_version
 from receiver.answers import Answers
 from receiver.listener import listening
@@ -22,6 +22,7 @@ from receiver.readiness import Readiness
 from receiver.reading import Room
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.sources import verifiers
+from receiver.stores import inboxes_of
 from receiver.webhook import Webhook
 
 _AGE_SECONDS = 3600.0
@@ -33,8 +34,8 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     """Serves webhooks until told to stop, then answers those under way and closes the inbox."""
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    folder = config.catalog.inbox_folder
-    inbox = SqliteInbox(folder / "receive.db", min_free_bytes=config.catalog.min_free_bytes)
+    folder, store = config.catalog.inbox_folder, inboxes_of(config.catalog)
+    inbox = store.writer("receive")
     quarantine = Quarantine(folder / "quarantine.db")
     readmission = Readmission(
         quarantined=Quarantined(folder / "quarantine.db"), quarantine=quarantine, inbox=inbox
@@ -57,7 +58,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         monotonic=clock.monotonic,
     )
     readmitting = asyncio.create_task(readmission.run(stop))
-    pruner = Pruner(inbox=inbox, path=folder / "receive.db", catalog=config.catalog.path)
+    pruner = Pruner(inbox=inbox, orders=partial(store.orders, "receive"))
     aging = asyncio.create_task(_age(quarantine, timedelta(days=config.quarantine.keep_days)))
     try:
         async with (

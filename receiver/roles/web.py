@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
 
@@ -23,7 +24,6 @@ from archiver.catalog import Catalog, CatalogReader
 from archiver.desk.catalog import CatalogDesk
 from archiver.gauges import BacklogGauges, BuildInfo, CatalogGauges, DiskGauges
 from archiver.inbox.pruning import Pruner
-from archiver.inbox.sqlite import SqliteInbox
 from archiver.looks import Looks
 from archiver.sqlite import require_safe_version
 from archiver.store import Store
@@ -50,6 +50,7 @@ from receiver.readiness import Readiness
 from receiver.roles.bucket import bucket_of
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
+from receiver.stores import inboxes_of
 
 # A pasted prompt is a query, too, and nine bytes to a character of most scripts.
 MAX_LINE_BYTES = 1 << 15
@@ -59,16 +60,16 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     """Serves the archive until told to stop."""
     config = orders.config
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    folder, min_free_bytes = config.catalog.inbox_folder, config.catalog.min_free_bytes
+    store = inboxes_of(config.catalog)
     async with AsyncExitStack() as stack:
         catalog = CatalogReader(config.catalog.path)
         stack.callback(catalog.close)
         blobs = bucket_of(config, catalog)
         stack.push_async_callback(blobs.close)
-        inbox = SqliteInbox(folder / "web.db", min_free_bytes=min_free_bytes)
+        inbox = store.writer("web")
         await inbox.start()
         stack.push_async_callback(inbox.close)
-        pruner = Pruner(inbox=inbox, path=folder / "web.db", catalog=config.catalog.path)
+        pruner = Pruner(inbox=inbox, orders=partial(store.orders, "web"))
         await stack.enter_async_context(pruner.at_work())
 
         async def prove() -> None:
@@ -166,7 +167,7 @@ def _metrics(config: Config, catalog: CatalogReader) -> Callable[[], bytes]:
             now=clock.now,
             monotonic=clock.monotonic,
         ),
-        BacklogGauges(catalog, place.inbox_folder),
+        BacklogGauges(catalog, inboxes_of(place)),
         DiskGauges(place.path, place.inbox_folder, min_free_bytes=place.min_free_bytes),
         BuildInfo(version("holdfast")),
     )

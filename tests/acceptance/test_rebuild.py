@@ -27,6 +27,7 @@ from receiver.simulator import Simulator
 from tests.acceptance.test_spine import Told, submit
 from tests.archiver.recovery.shelf import Shelf, picture, shelf_in
 from tests.clocks import NOON
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import request, webhook
 from tests.receiver.wire import ask
 from tests.receiver.wire import webhook as posted
@@ -100,7 +101,7 @@ class Drill:
 
     async def absorb(self, shelf: Shelf) -> None:
         """All that the inboxes hold, as a role does that has just started."""
-        inboxes = Inboxes(self.folder / "inbox")
+        inboxes = Inboxes(inboxes_in(self.folder / "inbox"))
         absorb = Absorb(shelf.catalog, inboxes, now=shelf.clock, work_planned=lambda: None)
         while await absorb.step():
             pass

@@ -25,6 +25,7 @@ from tests.archiver.generated import URL_DIES_AT, linked
 from tests.archiver.heard import asset
 from tests.clocks import FrozenClock
 from tests.contracts.inbox import WEBHOOK
+from tests.inboxes import inboxes_in
 
 BACKUP_EVERY = timedelta(hours=24)
 
@@ -157,7 +158,7 @@ async def test_slots_are_counted_the_less_often_the_longer_it_takes(
 def test_an_unavailable_catalog_leaves_its_gauges_out(tmp_path: Path, clock: FrozenClock) -> None:
     """The metrics page answers all the same."""
     missing = CatalogReader(tmp_path / "missing.db")
-    assert measured(gauges(missing, clock), BacklogGauges(missing, tmp_path)) == {}
+    assert measured(gauges(missing, clock), BacklogGauges(missing, inboxes_in(tmp_path))) == {}
 
 
 async def test_the_backlog_is_what_lies_beyond_the_positions_reached(
@@ -165,7 +166,7 @@ async def test_the_backlog_is_what_lies_beyond_the_positions_reached(
 ) -> None:
     """Of all inboxes together, however much was absorbed; the quarantine is none of them."""
     folder = tmp_path / "inbox"
-    backlog = BacklogGauges(reader, folder)
+    backlog = BacklogGauges(reader, inboxes_in(folder))
     assert measured(backlog) == {("backlog_deliveries",): 0}
     for name, count in (("receive", 3), ("web", 1)):
         inbox = SqliteInbox(folder / f"{name}.db")

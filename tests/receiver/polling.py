@@ -34,6 +34,7 @@ from receiver.poll import Poll
 from receiver.upstream import Upstream
 from tests.archiver.origin import Origin, answer, serve_origin
 from tests.clocks import NOON, FrozenClock
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import delivery
 
 KEY, OTHER_KEY = "sk-0123456789abcdef", "sk-fedcba9876543210"
@@ -286,7 +287,7 @@ async def open_house(
         inbox = SqliteInbox(folder / "inbox" / "archive.db", min_free_bytes=min_free_bytes)
         await inbox.start()
         stack.push_async_callback(inbox.close)
-        inboxes = Inboxes(folder / "inbox")
+        inboxes = Inboxes(inboxes_in(folder / "inbox"))
         stack.callback(inboxes.close)
         accounts = open_accounts(folder)
         asking = Asking(

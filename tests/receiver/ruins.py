@@ -23,6 +23,7 @@ from archiver.tombstone import Tombstone, name_digest
 from receiver.absorb import Absorb
 from receiver.inboxes import Inboxes
 from tests.clocks import FrozenClock
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import record, webhook
 
 
@@ -61,7 +62,7 @@ class Ruins:
         """
         if not self.catalog.exists():
             migrate(self.catalog)
-        catalog, inboxes = Catalog(self.catalog), Inboxes(self.folder / "inbox")
+        catalog, inboxes = Catalog(self.catalog), Inboxes(inboxes_in(self.folder / "inbox"))
         await catalog.start()
         absorbing = Absorb(catalog, inboxes, now=self.clock, work_planned=lambda: None)
         count = 0

@@ -37,6 +37,7 @@ from receiver.providers import PROVIDERS
 from tests.archiver.disks import commits, everything_on_disk, locked
 from tests.archiver.heard import hear, hearing
 from tests.clocks import NOON, FrozenClock
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import FRESH_URL, URL, delivery, record, request, webhook
 
 # A test that waits longer than this has failed.
@@ -68,7 +69,7 @@ class Archive:
         def work_planned() -> None:
             self.planned += 1
 
-        inboxes = Inboxes(self.folder / "inbox")
+        inboxes = Inboxes(inboxes_in(self.folder / "inbox"))
         yield Absorb(self.catalog, inboxes, now=self.clock, work_planned=work_planned)
         inboxes.close()
 
@@ -580,7 +581,7 @@ async def test_a_running_absorb_hears_what_comes(
     monkeypatch.setattr(room, "UNAVAILABLE_SECONDS", 0.001)
     planned: asyncio.Queue[None] = asyncio.Queue()
     stop = asyncio.Event()
-    inboxes = Inboxes(archive.folder / "inbox")
+    inboxes = Inboxes(inboxes_in(archive.folder / "inbox"))
     absorb = Absorb(
         archive.catalog,
         inboxes,

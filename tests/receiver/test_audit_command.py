@@ -25,6 +25,7 @@ from receiver.inboxes import Inboxes
 from tests.archiver.origin import Origin, answer, serve_origin
 from tests.archiver.recovery.stock import asset_of, content, delete, flip, pieces, stock, truncate
 from tests.clocks import NOON
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import record, webhook
 
 COUNT = 12
@@ -185,7 +186,7 @@ async def living(folder: Path, origin: Origin) -> None:
     webhooks = [webhook(f"living {it}", origin.url(f"/{it}.png")) for it in range(100, 103)]
     await record(folder / "inbox" / "receive.db", *webhooks)
     migrate(folder / "catalog.db")
-    catalog, inboxes = Catalog(folder / "catalog.db"), Inboxes(folder / "inbox")
+    catalog, inboxes = Catalog(folder / "catalog.db"), Inboxes(inboxes_in(folder / "inbox"))
     await catalog.start()
     absorbing = absorb.Absorb(catalog, inboxes, now=clock.now, work_planned=lambda: None)
     while await absorbing.step():

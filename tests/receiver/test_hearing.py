@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.egress import EgressPolicy
-from archiver.inbox.lately import Tally
 from archiver.inbox.quarantine import Refused
 from archiver.inbox.readmission import OUT_OF_QUARANTINE
+from archiver.inbox.tallies import Tally
 from archiver.models import Heard
 from receiver.config import from_tree
 from receiver.eventbridge import Terms, read_claim

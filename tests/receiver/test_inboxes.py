@@ -14,6 +14,7 @@ from archiver.models import DeliveryRef, Link
 from archiver.sqlite import open_writer
 from receiver.inboxes import Inboxes
 from tests.clocks import NOON
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import FRESH_URL, URL, delivery, record, webhook
 
 
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def inboxes(folder: Path) -> Iterator[Inboxes]:
-    inboxes = Inboxes(folder)
+    inboxes = Inboxes(inboxes_in(folder))
     yield inboxes
     inboxes.close()
 

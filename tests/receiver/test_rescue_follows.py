@@ -19,9 +19,10 @@ from archiver.ledger import keep
 from archiver.work import Job, JobKind, JobState
 from receiver import rescue as room
 from receiver.absorb import Absorb
-from receiver.deliveries import DeliveryLog
+from receiver.deliveries import log_of
 from receiver.inboxes import Inboxes
 from receiver.rescue import Rescue
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import record, webhook
 from tests.receiver.roles_in_process import configuration
 from tests.receiver.test_jobs_command import known
@@ -83,10 +84,10 @@ async def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     await catalog.start()
     await catalog.write(lambda it: it.deliveries.beat("archive", now=now()))
     await catalog.write(lambda it: keep(it, None, known("a", timedelta(hours=9)), now=now()))
-    log, inboxes = DeliveryLog(reader, folder), Inboxes(folder)
+    log, inboxes = log_of(reader, config.catalog), Inboxes(inboxes_in(folder))
     rescue = Rescue(config=config, archive=reader, log=log, inboxes=inboxes)
     stop, told = asyncio.Event(), asyncio.Queue[int]()
-    absorbed = Inboxes(folder)
+    absorbed = Inboxes(inboxes_in(folder))
     yield Following(
         rescue=rescue,
         catalog=catalog,

@@ -22,6 +22,7 @@ from receiver.roles import upkeep as room
 from receiver.roles.upkeep import index_is_lost, keep_up
 from tests.archiver.recovery.shelf import Shelf, shelf_in
 from tests.clocks import NOON
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import webhook
 from tests.receiver.roles_in_process import configuration
 from tests.service import eventually
@@ -36,7 +37,7 @@ async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
 
 @asynccontextmanager
 async def at_work(shelf: Shelf) -> AsyncIterator[None]:
-    inboxes = Inboxes(shelf.folder / "inbox")
+    inboxes = Inboxes(inboxes_in(shelf.folder / "inbox"))
     config = configuration(shelf.folder)
     task = asyncio.create_task(keep_up(config, shelf.blobs, shelf.catalog, shelf.reader, inboxes))
     try:

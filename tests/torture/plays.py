@@ -6,14 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from random import Random
 
 from archiver.catalog import Catalog, CatalogReader
 from archiver.inbox import NewDelivery
 from archiver.inbox.pruning import Pruner
-from archiver.inbox.sqlite import SqliteInbox, SqliteInboxReader, inbox_files
+from archiver.inbox.sqlite import SqliteInboxReader, inbox_files
 from archiver.models import DeliveryRef
 from archiver.retention import Retention
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import record, webhook
 from tests.receiver.ruins import Ruins
 
@@ -105,10 +107,11 @@ class Play:
             inboxes = [stack.enter_context(closing(it)) for it in self._readers()]
             retention = Retention(catalog=catalog, reader=reader)
             await retention.order(inboxes, before=self.backup.at, now=self.ruins.clock())
+        store = inboxes_in(self.ruins.folder / "inbox")
         for role in ROLES:
-            inbox, path = SqliteInbox(self.ruins.inbox(role)), self.ruins.inbox(role)
+            inbox = store.writer(role)
             await inbox.start()
-            await Pruner(inbox=inbox, path=path, catalog=self.ruins.catalog).step()
+            await Pruner(inbox=inbox, orders=partial(store.orders, role)).step()
             await inbox.close()
         await catalog.close()
 

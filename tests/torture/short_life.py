@@ -42,6 +42,7 @@ from archiver.worker import Bench, Worker
 from receiver.absorb import Absorb
 from receiver.inboxes import Inboxes
 from tests.archiver.origin import Origin, answer, serve_origin
+from tests.inboxes import inboxes_in
 from tests.receiver.deliveries import webhook
 
 PROMISES = "promises"
@@ -141,7 +142,8 @@ class _Archive:
 async def _archive(folder: Path, origin: Origin, stack: AsyncExitStack) -> _Archive:
     path = folder / "catalog.db"
     await asyncio.to_thread(migrate, path)
-    catalog, reader, inboxes = Catalog(path), CatalogReader(path), Inboxes(folder / "inbox")
+    catalog, reader = Catalog(path), CatalogReader(path)
+    inboxes = Inboxes(inboxes_in(folder / "inbox"))
     await catalog.start()
     stack.push_async_callback(catalog.close)
     stack.callback(reader.close)

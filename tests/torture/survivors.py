@@ -19,6 +19,7 @@ from archiver.keys import manifest_key
 from archiver.sqlite import Connection, Error, open_reader
 from receiver.absorb import Absorb
 from receiver.inboxes import Inboxes
+from tests.inboxes import inboxes_in
 
 Promise = tuple[Any, ...]
 Files = Mapping[Path, bytes]
@@ -73,7 +74,7 @@ async def _start_catalog(path: Path) -> None:
 
 async def _go_on(folder: Path) -> None:
     """Absorbs whatever the inbox has and the catalog has not."""
-    catalog, inboxes = Catalog(folder / "catalog.db"), Inboxes(folder / "inbox")
+    catalog, inboxes = Catalog(folder / "catalog.db"), Inboxes(inboxes_in(folder / "inbox"))
     absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=lambda: None)
     await catalog.start()
     try:

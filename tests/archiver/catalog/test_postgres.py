@@ -227,7 +227,7 @@ def test_who_has_no_driver_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch)
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("archiver.catalog.stores.import_module", missing)
+    monkeypatch.setattr("archiver.drivers.import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'holdfast\[postgres\]'"):
         store_of("postgresql:///catalog")
 
