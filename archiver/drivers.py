@@ -1,10 +1,11 @@
-"""Which driver leads to a database; that of a server is loaded only for who has one."""
+"""Which driver leads to a database, and by which URL; a server's is loaded only for who has one."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from archiver.errors import ConfigError
 
@@ -12,8 +13,15 @@ _POSTGRES = ("postgresql://", "postgres://")
 
 
 def is_on_server(where: Path | str) -> bool:
-    """Whether it is a URL that begins with postgresql://, and not a file."""
+    """Whether it is a URL that begins with postgresql://; a path or another URL means a file."""
     return isinstance(where, str) and where.startswith(_POSTGRES)
+
+
+def with_password(url: str, password: str) -> str:
+    """A server's URL as its driver takes it, a secret; it must have no password in it before."""
+    if not password:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
 
 
 def server_room(name: str) -> Any:

@@ -23,6 +23,10 @@ class CatalogUnavailableError(HoldfastError):
     """The catalog could not commit: our fault, and trying again helps once the disk does."""
 
 
+class LedElsewhereError(CatalogUnavailableError):
+    """Another node has this one's work; it is nobody's fault, and this one can stand by."""
+
+
 class LeaseLostError(HoldfastError):
     """A job's lease passed to another worker, so this one's outcome must change nothing."""
 

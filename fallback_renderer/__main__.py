@@ -26,7 +26,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     config = orders.config
     render = from_settings(config.render)
     async with desk_beside(config) as desk:
-        spool = _emptied(config.catalog.path.parent / "spool" / "render")
+        spool = _emptied(config.catalog.folder / "spool" / "render")
         await work_for(desk, render, spool=spool, stop=stop, ready=ready)
 
 

@@ -1,4 +1,4 @@
-"""The archive's own desk, for a renderer that stands beside the archive and has its files."""
+"""The archive's own desk, for a renderer that stands beside the archive and writes its catalog."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from fallback_renderer.settings import Configuration
 async def desk_beside(config: Configuration) -> AsyncIterator[CatalogDesk]:
     """Open while inside; the catalog may have yet to be made by the role `archive`."""
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    bucket, path = config.bucket, config.catalog.path
+    bucket, where = config.bucket, config.catalog.where
     async with AsyncExitStack() as stack:
-        catalog, reader = Catalog(path), CatalogReader(path)
+        catalog, reader = Catalog(where), CatalogReader(where)
         newest = None
         with suppress(CatalogUnavailableError), reader.view() as tables:
             newest = tables.overview.newest_blob_key()
@@ -37,7 +37,7 @@ async def desk_beside(config: Configuration) -> AsyncIterator[CatalogDesk]:
         yield CatalogDesk(
             catalog=catalog,
             reader=reader,
-            store=Store(blobs, Budget(DEFAULT_MEMORY_BYTES), path.parent / "spool"),
+            store=Store(blobs, Budget(DEFAULT_MEMORY_BYTES), config.catalog.folder / "spool"),
             now=clock.now,
             random=SystemRandom().random,
         )

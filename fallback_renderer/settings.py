@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from archiver.drivers import is_on_server, with_password
 from archiver.errors import ConfigError
 from archiver.log import Style
 from fallback_renderer.checkpoints import Checkpoint, Checkpoints, from_tree
@@ -91,15 +92,25 @@ class Render(Section, frozen=True):
 
 
 class CatalogTable(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the catalog lies: `sqlite:///` and an absolute path."""
+    """Where the catalog lies: `sqlite:///` and an absolute path, or on a PostgreSQL."""
 
     url: str
+    password: str = ""
+    data_folder: str = ""
     allow_unsafe_sqlite: bool = False
 
     @property
-    def path(self) -> Path:
-        """The catalog's file."""
+    def where(self) -> Path | str:
+        """The catalog's file, or the URL by which its server is reached: a secret."""
+        if is_on_server(self.url):
+            return with_password(self.url, self.password)
         return Path(self.url.removeprefix("sqlite:///"))
+
+    @property
+    def folder(self) -> Path:
+        """What lies on this machine."""
+        where = self.where
+        return where.parent if isinstance(where, Path) else Path(self.data_folder)
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):

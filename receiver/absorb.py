@@ -103,6 +103,7 @@ class Absorb:
                 absorbed = await self.step()
             except (CatalogUnavailableError, InboxUnavailableError) as error:
                 logger().error("absorbing waits", error=str(error))
+                self._positions.clear()  # another node may have gone on meanwhile
                 await asyncio.sleep(UNAVAILABLE_SECONDS)
                 continue
             if not absorbed:

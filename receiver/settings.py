@@ -6,15 +6,14 @@ import re
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Literal
-from urllib.parse import quote
 
+from archiver.drivers import is_on_server, with_password
 from archiver.errors import ConfigError
 from archiver.log import Style
 from receiver.measures import Count, Days, Hours, Network, Seconds, Sha256, Size, networks
 from receiver.provider_tables import Providers
 from receiver.sections import Section
 
-_POSTGRES = ("postgresql://", "postgres://")
 _PROXY = re.compile(r"http://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?")
 
 
@@ -56,17 +55,14 @@ class CatalogTable(Section, frozen=True):
     @property
     def is_on_server(self) -> bool:
         """Whether the catalog is on a PostgreSQL."""
-        return self.url.startswith(_POSTGRES)
+        return is_on_server(self.url)
 
     @property
     def where(self) -> Path | str:
         """The catalog's file, absolute, or the URL by which its server is reached: a secret."""
         if not self.is_on_server:
             return self.path
-        if not self.password:
-            return self.url
-        joint = "&" if "?" in self.url else "?"
-        return f"{self.url}{joint}password={quote(self.password, safe='')}"
+        return with_password(self.url, self.password)
 
     @property
     def path(self) -> Path:

@@ -72,15 +72,19 @@ class Tables:
 class Catalog:
     """The writing side of one process."""
 
-    def __init__(self, where: Path | str) -> None:
-        """`where` is a file of SQLite's, or the URL of a database on PostgreSQL."""
+    def __init__(self, where: Path | str, *, leads: bool = False) -> None:
+        """`where` is a file of SQLite's, or the URL of a database on PostgreSQL.
+
+        There, of all that are made to lead, on whatever host, one at a time can write.
+        """
         self._store = store_of(where)
         self._writer: WriterThread[Any, Callable[[Tables], Any], Any] = WriterThread(
-            "catalog", self._store.for_writing(), partial(_commit, self._store)
+            "catalog", self._store.for_writing(leads=leads), partial(_commit, self._store)
         )
 
     async def start(self, *, opened: bool = True) -> None:
-        """Opens the catalog, which must have been migrated; raises CatalogUnavailableError.
+        """Opens the catalog, which must have been migrated; raises CatalogUnavailableError, and
+        LedElsewhereError where another leads: then it may be called again.
 
         Unless `opened`: then the first write opens it, and whoever writes is told if it cannot.
         Nobody puts another in its place until `close`.

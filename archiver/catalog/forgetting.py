@@ -13,7 +13,6 @@ from archiver.database import Connection
 from archiver.models import Generation
 from archiver.moments import to_millis
 from archiver.prunings import Pruning
-from archiver.sqlite import Error
 from archiver.work import SLOT_KINDS
 
 _OF_SLOTS = ",".join(f"'{kind}'" for kind in sorted(SLOT_KINDS))
@@ -126,28 +125,6 @@ class Forgetting:
             (*span, to_millis(now), *span),
         )
         return [position for (position,) in rows]
-
-    def leave_no_trace(self) -> None:
-        """Has what is deleted from here on overwritten in the file and in the search index.
-
-        The index's own setting is the file's, so undo it by `leave_traces`. SQLite before 3.42
-        knows none, and keeps a deleted word until its segments are merged.
-        """
-        self._connection.execute("PRAGMA secure_delete=ON")
-        self._set_index(secure_delete=1)
-
-    def leave_traces(self) -> None:
-        """Goes back to deleting as it costs least."""
-        self._set_index(secure_delete=0)
-
-    def _set_index(self, *, secure_delete: int) -> None:
-        try:
-            self._connection.execute(
-                "INSERT INTO texts_fts (texts_fts, rank) VALUES ('secure-delete', ?)",
-                (secure_delete,),
-            )
-        except Error:
-            return
 
 
 def _none_of(column: str, numbers: Sequence[int]) -> str:

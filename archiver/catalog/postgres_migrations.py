@@ -41,7 +41,10 @@ def migrate(url: str) -> None:
 
 
 def steps_done(connection: Connection) -> set[str]:
-    """The names of the steps that a catalog has seen."""
+    """The names of the steps that a catalog has seen; none, if nobody has made it yet."""
+    asked = connection.execute("SELECT to_regclass('migrations') IS NOT NULL")
+    if asked.fetchall() == [(False,)]:
+        return set()
     return {name for (name,) in connection.execute("SELECT name FROM migrations")}
 
 

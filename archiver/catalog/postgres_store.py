@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archiver import postgres
+from archiver.catalog.postgres_migrations import migrate
 from archiver.catalog.postgres_texts import PostgresTexts
 from archiver.catalog.postgres_walks import PostgresWalks
 from archiver.catalog.stores import Search
 from archiver.database import Connection
-from archiver.errors import CatalogUnavailableError
+from archiver.errors import CatalogUnavailableError, LedElsewhereError
 from archiver.writer import Database
 
 # Whoever holds it is the catalog's one writer until his transaction ends, on whichever host.
 _WRITER_LOCK = 0x686F6C65
-
+# Whoever's session holds it has the catalog's jobs done, on whichever host.
+_LEADER_LOCK = 0x686F6C66
 
 ON_A_SERVER = Search(texts=PostgresTexts, walks=PostgresWalks)  # type: ignore[arg-type]
+
+
+class _LeaderTaken(postgres.Error):
+    """Another session leads."""
 
 
 class PostgresStore:
@@ -36,9 +42,20 @@ class PostgresStore:
         """Nobody puts another catalog in its place."""
         return lambda: None
 
-    def for_writing(self) -> Database[postgres.Connection]:
-        """See `Store.for_writing`."""
-        return postgres.Server(lambda: postgres.connect(self._url))
+    def migrate(self) -> None:
+        """See `postgres_migrations.migrate`; raises CatalogUnavailableError."""
+        try:
+            migrate(self._url)
+        except postgres.Error as error:
+            raise self.unavailable(error) from None
+
+    def for_writing(self, *, leads: bool) -> Database[postgres.Connection]:
+        """See `Store.for_writing`.
+
+        Whoever leads does so by the session that writes: nothing of his can be committed once
+        another may have begun to.
+        """
+        return postgres.Server(self._leading if leads else lambda: postgres.connect(self._url))
 
     def for_reading(self) -> postgres.Connection:
         """See `Store.for_reading`."""
@@ -67,8 +84,21 @@ class PostgresStore:
 
     def unavailable(self, error: Exception) -> CatalogUnavailableError:
         """See `Store.unavailable`."""
+        if isinstance(error, _LeaderTaken):
+            return LedElsewhereError("the archive role of another node has this catalog's work")
         return CatalogUnavailableError(
             f"the catalog on PostgreSQL cannot be used ({postgres.said(error)}); nothing that was "
             "acknowledged is lost: see that the server of catalog.url runs, takes writes and has "
             "room, and holdfast goes on by itself"
         )
+
+    def _leading(self) -> postgres.Connection:
+        connection = postgres.connect(self._url)
+        try:
+            ((leads,),) = connection.execute("SELECT pg_try_advisory_lock(?)", (_LEADER_LOCK,))
+            if not leads:
+                raise _LeaderTaken
+        except BaseException:
+            connection.close()
+            raise
+        return connection

@@ -114,6 +114,12 @@ class PostgresTexts:
         """Nothing: what no text says any more goes when the server vacuums, in its own time."""
         return False
 
+    def leave_no_trace(self) -> None:
+        """Nothing: the server overwrites nothing that is deleted, but uses its place again."""
+
+    def leave_traces(self) -> None:
+        """Nothing, for the same reason."""
+
     def rebuild(self) -> None:
         """Makes the full-text index anew from the table, whatever has become of it.
 

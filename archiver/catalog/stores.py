@@ -55,8 +55,8 @@ class Store(Protocol):
         """
         ...
 
-    def for_writing(self) -> Database[Any]:
-        """What the writer's thread writes to."""
+    def for_writing(self, *, leads: bool) -> Database[Any]:
+        """What the writer's thread writes to; of all that lead, one at a time can be opened."""
         ...
 
     def for_reading(self) -> Any:
@@ -105,8 +105,8 @@ class SqliteStore:
         held = use(self._path)
         return lambda: os.close(held)
 
-    def for_writing(self) -> Database[sqlite.Connection]:
-        """See `Store.for_writing`."""
+    def for_writing(self, *, leads: bool) -> Database[sqlite.Connection]:
+        """See `Store.for_writing`; who leads has locked the file's folder (`premises`)."""
         return sqlite.File(lambda: sqlite.open_writer(self._path, create=False))
 
     def for_reading(self) -> sqlite.Connection:

@@ -6,10 +6,12 @@ The rowid is the archive number, so newest first is the index's own order (`walk
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from archiver.catalog.rows import in_portions
 from archiver.database import Connection
+from archiver.sqlite import Error
 
 # Many rows in one statement: FTS5 writes a segment for each statement, and has to merge them all.
 _PUT = (
@@ -73,6 +75,26 @@ class Texts:
     def _changes(self) -> int:
         (changes,) = self._connection.execute("SELECT total_changes()").fetchone()
         return int(changes)
+
+    def leave_no_trace(self) -> None:
+        """Has what is deleted from here on overwritten in the file and in the search index.
+
+        The index's own setting is the file's, so undo it by `leave_traces`. SQLite before 3.42
+        knows none, and keeps a deleted word until its segments are merged.
+        """
+        self._connection.execute("PRAGMA secure_delete=ON")
+        self._set_index(secure_delete=1)
+
+    def leave_traces(self) -> None:
+        """Goes back to deleting as it costs least."""
+        self._set_index(secure_delete=0)
+
+    def _set_index(self, *, secure_delete: int) -> None:
+        with suppress(Error):
+            self._connection.execute(
+                "INSERT INTO texts_fts (texts_fts, rank) VALUES ('secure-delete', ?)",
+                (secure_delete,),
+            )
 
     def rebuild(self) -> None:
         """Makes the full-text index anew from the table, whatever has become of it."""

@@ -166,9 +166,9 @@ def _holds(tables: Tables, *, target: Target) -> bool:
 
 
 def _merge(tables: Tables, *, begin: bool) -> bool:
-    tables.forgetting.leave_no_trace()
+    tables.texts.leave_no_trace()
     more = tables.texts.merge(begin=begin)
-    tables.forgetting.leave_traces()
+    tables.texts.leave_traces()
     return more
 
 
@@ -196,7 +196,7 @@ def _take_out(tables: Tables, *, target: Target, tombstone: Tombstone, now: date
         return False
     assert known.key is not None
     tables.prunings.order(tables.forgetting.deliveries(known.key), ready=False)
-    tables.forgetting.leave_no_trace()
+    tables.texts.leave_no_trace()
     gone = [asset for slot in slots_of(known, target) for asset in slot.assets]
     vanishing = {segment_of(known), _WORDS}
     if target.index is None:
@@ -210,7 +210,7 @@ def _take_out(tables: Tables, *, target: Target, tombstone: Tombstone, now: date
     vanishing |= {asset.blob_key for asset in gone if asset.sha256 in lost}
     vanishing |= {thumb_key(sha256) for sha256 in lost}
     tables.tombstones.erase(sorted(vanishing))
-    tables.forgetting.leave_traces()
+    tables.texts.leave_traces()
     return True
 
 

@@ -73,13 +73,13 @@ async def _draw(
 
 def _find(config: Configuration, target: str) -> tuple[Generation, Sequence[Slot]]:
     """TARGET, and which of its slots are meant; raises NotOfferedError."""
-    path = config.catalog.path
-    if not path.exists():
+    where = config.catalog.where
+    if isinstance(where, Path) and not where.exists():
         raise ConfigError(
-            f"there is no archive at {path}: start the service once, or point to another with "
+            f"there is no archive at {where}: start the service once, or point to another with "
             "--config FILE (before the command's name)"
         )
-    reader = CatalogReader(path)
+    reader = CatalogReader(where)
     try:
         with reader.view() as tables:
             generation, number = _load(tables, target.encode(errors="replace").decode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from archiver.catalog import Catalog, CatalogReader
 from archiver.errors import ConfigError
@@ -12,19 +13,19 @@ from receiver.settings import Config
 
 def open_archive(config: Config) -> CatalogReader:
     """The catalog for reading; raises ConfigError, saying what to type, if there is none."""
-    path = config.catalog.path
-    if not path.exists():
+    where = config.catalog.where
+    if isinstance(where, Path) and not where.exists():
         raise ConfigError(
-            f"there is no archive at {path}: start the service once, or point to another with "
+            f"there is no archive at {where}: start the service once, or point to another with "
             "--config FILE (before the command's name)"
         )
-    return CatalogReader(path)
+    return CatalogReader(where)
 
 
 @asynccontextmanager
 async def writing(config: Config) -> AsyncIterator[Catalog]:
     """The catalog for short changes, as any role makes them; raises CatalogUnavailableError."""
-    catalog = Catalog(config.catalog.path)
+    catalog = Catalog(config.catalog.where)
     await catalog.start()
     try:
         yield catalog

@@ -18,7 +18,7 @@ from archiver.blobs.opening import open_blob_store
 from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.fixity import AuditRow
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.egress import Egress
 from archiver.errors import HoldfastError
 from archiver.query.values import size_bytes
@@ -106,7 +106,7 @@ def command(file: ConfigFile, /, dry_run: bool, as_json: bool, **typed: object) 
     order = _Order(**typed)  # type: ignore[arg-type]  # click gives what it declares
     config = file.load()
     reader = open_archive(config)
-    migrate(config.catalog.path)
+    migrate(config.catalog.where)
     try:
         if dry_run:
             tell_plan(reader, order.sample, order.how, order.bandwidth, as_json=as_json)
@@ -143,7 +143,7 @@ async def _audit(
     order: _Order,
     begun: Callable[[AuditRow], None],
 ) -> None:
-    catalog, inboxes = Catalog(config.catalog.path), Inboxes(inboxes_of(config.catalog))
+    catalog, inboxes = Catalog(config.catalog.where), Inboxes(inboxes_of(config.catalog))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
         await catalog.start()

@@ -12,7 +12,7 @@ import click
 
 from archiver import clock
 from archiver.catalog import CatalogReader, Tables, assets
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.errors import HoldfastError
 from archiver.recovery.forget_plan import ForgetPlan, Target, plan
 from archiver.tombstone import REASON
@@ -70,7 +70,7 @@ def command(
     """
     config = file.load()
     reader = open_archive(config)
-    migrate(config.catalog.path)
+    migrate(config.catalog.where)
     try:
         with reader.view() as tables:
             targets = [target for name in names for target in _targets(tables, typed(name))]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from archiver.catalog import Catalog
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.indexing import fill
 from receiver.cli import ConfigFile
 from receiver.commands.archive import open_archive
@@ -44,9 +44,9 @@ def command(file: ConfigFile, as_json: bool) -> None:
 
 
 async def _reindex(config: Config, progress: Callable[[int], None]) -> None:
-    path = config.catalog.path
-    await asyncio.to_thread(migrate, path)
-    catalog = Catalog(path)
+    where = config.catalog.where
+    await asyncio.to_thread(migrate, where)
+    catalog = Catalog(where)
     await catalog.start()
     try:
         # FTS5 takes its own tables for granted; they are made anew from the texts first.

@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.process import stop_on_signals
 from archiver.recovery.rescue_plan import Step
 from archiver.recovery.survey import count_safe
@@ -60,7 +60,7 @@ def command(file: ConfigFile, dry_run: bool, yes: bool, bucket: bool, as_json: b
     """
     config = file.load()
     archive = open_archive(config)
-    migrate(config.catalog.path)
+    migrate(config.catalog.where)
     with (
         closing(archive),
         closing(log_of(archive, config.catalog)) as log,

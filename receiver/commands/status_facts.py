@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.catalog import CatalogReader, Tables
+from archiver.catalog.postgres_sizes import table_bytes
 from archiver.catalog.renders import RENDERER
 from archiver.inbox.lately import lately
 from archiver.inbox.quarantine import Refused, refused
@@ -122,18 +123,29 @@ def _refused(one: Refused, now: datetime) -> dict[str, Any]:
 
 def _sizes(tables: Tables, catalog: CatalogTable) -> dict[str, Any]:
     inboxes = sorted(catalog.inbox_folder.glob("*.db"))
+    if catalog.is_on_server:
+        index_bytes, inbox_bytes = table_bytes(tables.connection)
+        logged = inboxes
+    else:
+        index_bytes, inbox_bytes = _file_bytes([catalog.path]), _file_bytes(inboxes)
+        logged = [catalog.path, *inboxes]
     return {
         "sizes": {
             "pictures_bytes": tables.overview.stored_bytes(),
-            "index_bytes": _file_bytes([catalog.path]),
-            "inbox_bytes": _file_bytes(inboxes),
-            "log_bytes": sum(log_bytes(path) for path in (catalog.path, *inboxes)),
+            "index_bytes": index_bytes,
+            "inbox_bytes": inbox_bytes,
+            "log_bytes": sum(map(log_bytes, logged)),
         },
         "disk": {
-            "free_bytes": shutil.disk_usage(catalog.folder).free,
+            "free_bytes": shutil.disk_usage(_there(catalog.folder)).free,
             "min_free_bytes": catalog.min_free_bytes,
         },
     }
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or what is to hold it: whoever only looks at a server's catalog has none."""
+    return next(it for it in (folder, *folder.parents) if it.exists())
 
 
 def _file_bytes(paths: Iterable[Path]) -> int:

@@ -14,7 +14,7 @@ from enum import Enum
 from archiver.errors import ConfigError, HoldfastError
 from archiver.redact import redact
 from receiver.checking import mistakes
-from receiver.doctor import bucket, database, disk, drawing, permissions, secrets, way_out
+from receiver.doctor import bucket, database, disk, drawing, permissions, secrets, server, way_out
 from receiver.doctor.finding import Finding, Judged, Verdict, fail, ok
 from receiver.doctor.patient import Check, Patient
 
@@ -49,6 +49,7 @@ def configuration(patient: Patient) -> Iterator[Judged]:
 CHECKS = (
     Row("config", configuration),
     Row("sqlite", database.library),
+    Row("server", server.server),
     Row("catalog", database.catalog),
     Row("service", database.service),
     Row("fsync", disk.flush),

@@ -65,6 +65,8 @@ def catalog(patient: Patient) -> Iterator[Judged]:
     if is_lost(patient):
         yield judge_lost(patient)
         return
+    if patient.config.catalog.is_on_server:
+        return  # which has a check of its own
     with patient.tables() as tables:
         applied = tables.connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
     known = set(steps())
@@ -109,7 +111,8 @@ def service(patient: Patient) -> Iterator[Judged]:
 def logs(patient: Patient) -> Iterator[Judged]:
     """Whether somebody reads without end, so that a write-ahead log grows for ever."""
     catalog = patient.config.catalog
-    paths = (catalog.path, *sorted(catalog.inbox_folder.glob("*.db")))
+    own = () if catalog.is_on_server else (catalog.path,)
+    paths = (*own, *sorted(catalog.inbox_folder.glob("*.db")))
     yield from judge_logs({path.name: log_bytes(path) for path in paths})
 
 
@@ -126,8 +129,8 @@ def judge_logs(sizes: Mapping[str, int]) -> Iterator[Judged]:
 
 
 def backup(patient: Patient) -> Iterator[Judged]:
-    """Whether there is a backup, and as new as it should be."""
-    if not patient.has_archive:
+    """Whether there is a backup, and as new as it should be; a server's is its operator's."""
+    if not patient.has_archive or patient.config.catalog.is_on_server:
         return
     with patient.tables() as tables:
         beat_at = tables.deliveries.last_beat_at(BACKUP)
@@ -176,9 +179,9 @@ def inboxes(patient: Patient) -> Iterator[Judged]:
 
 def integrity(patient: Patient) -> Iterator[Judged]:
     """Whether the catalog is whole and its search index in step; all of it is read."""
-    path = patient.config.catalog.path
-    if not patient.has_archive:
+    if not patient.has_archive or patient.config.catalog.is_on_server:
         return
+    path = patient.config.catalog.path
     if not path.stat().st_size:
         yield fail(f"{path} is empty", RESTORE)
         return

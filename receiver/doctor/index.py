@@ -17,13 +17,18 @@ from receiver.doctor.patient import Patient
 from receiver.roles.upkeep import index_is_lost
 
 RESTORE = "stop the service, then holdfast restore; without a backup holdfast rebuild"
+RESTORE_SERVER = "stop the service, and bring the server's own backup of the database back"
 
 
 def judge_lost(patient: Patient) -> Judged:
     """An index that is gone, or began anew, beside a bucket that knows more."""
-    path = patient.config.catalog.path
+    catalog = patient.config.catalog
+    amiss = "and the bucket holds an archive, so nothing is fetched"
+    if catalog.is_on_server:
+        return fail(f"the index on the server is empty, {amiss}", RESTORE_SERVER)
+    path = catalog.path
     what = f"the index is empty ({path})" if patient.has_archive else f"there is no index at {path}"
-    return fail(f"{what}, and the bucket holds an archive, so nothing is fetched", RESTORE)
+    return fail(f"{what}, {amiss}", RESTORE)
 
 
 def is_lost(patient: Patient) -> bool:
@@ -46,7 +51,7 @@ async def _asked(blobs: BlobStore, patient: Patient) -> bool:
     try:
         if not patient.has_archive:
             return await _holds_an_archive(blobs)
-        with closing(CatalogReader(patient.config.catalog.path)) as reader:
+        with closing(CatalogReader(patient.config.catalog.where)) as reader:
             return await index_is_lost(blobs, reader)
     finally:
         await blobs.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from archiver.catalog import CatalogReader, Tables
 from archiver.errors import CatalogUnavailableError
@@ -30,19 +31,20 @@ class Patient:
 
     @property
     def has_archive(self) -> bool:
-        """Whether there is a catalog."""
-        return self.config.catalog.path.exists()
+        """Whether there is a catalog; on a server there is, if it has any tables."""
+        where = self.config.catalog.where
+        return not isinstance(where, Path) or where.exists()
 
     @contextmanager
     def tables(self) -> Iterator[Tables]:
         """The catalog as of now; raises CatalogUnavailableError."""
-        path = self.config.catalog.path
+        where = self.config.catalog.where
         if not self.has_archive:
             raise CatalogUnavailableError(
-                f"there is no archive at {path}: start the service once, or point to another with "
+                f"there is no archive at {where}: start the service once, or point to another with "
                 "--config FILE"
             )
-        with closing(CatalogReader(path)) as archive, archive.view() as tables:
+        with closing(CatalogReader(where)) as archive, archive.view() as tables:
             yield tables
 
 

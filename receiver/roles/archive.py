@@ -16,12 +16,12 @@ from archiver.blobs import BlobStore
 from archiver.body import Budget
 from archiver.capture import Capture
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.derive import Derive
 from archiver.deriving.pool import Pool
 from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
-from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.errors import BucketError, CatalogUnavailableError, LedElsewhereError
 from archiver.inbox.pruning import Pruner
 from archiver.indexing import fill
 from archiver.leaps import note_time, settle_leap
@@ -53,6 +53,7 @@ from receiver.stores import inboxes_of
 from receiver.upstream import Upstream
 
 BEAT_SECONDS = 5.0
+STAND_BY_SECONDS = 1.0
 SWEEP_SECONDS = 24 * 3600.0
 # Copying takes whatever processor there is; acknowledgements go first.
 NICENESS = 10
@@ -70,14 +71,15 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     config = orders.config
     os.nice(NICENESS)
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
-    path = config.catalog.path
-    await asyncio.to_thread(migrate, path)
-    catalog, reader = Catalog(path), CatalogReader(path)
+    where = config.catalog.where
+    await asyncio.to_thread(migrate, where)
+    catalog, reader = Catalog(where, leads=True), CatalogReader(where)
     blobs = bucket_of(config, reader)
     inboxes = Inboxes(inboxes_of(config.catalog))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
-        await catalog.start()
+        if not await _lead(catalog, stop, ready):
+            return
         stack.push_async_callback(catalog.close)
         stack.callback(reader.close)
         stack.callback(inboxes.close)
@@ -114,6 +116,29 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
             await stop.wait()
             for task in beside:
                 task.cancel()
+
+
+async def _lead(catalog: Catalog, stop: asyncio.Event, ready: Callable[[], None]) -> bool:
+    """Returns once the catalog's work is this role's, and not another node's; False at `stop`."""
+    stands_by = False
+    while not stop.is_set():
+        try:
+            await catalog.start()
+        except LedElsewhereError as error:
+            if not stands_by:
+                logger().info("this node's archive role stands by", why=str(error))
+                ready()
+            stands_by = True
+        except CatalogUnavailableError:
+            if not stands_by:
+                raise
+        else:
+            if stands_by:
+                logger().info("this node's archive role takes over")
+            return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), STAND_BY_SECONDS)
+    return False
 
 
 def _benches(

@@ -24,8 +24,11 @@ RETRY_SECONDS = 600.0
 async def back_up(
     config: Config, blobs: BlobStore, catalog: Catalog, reader: CatalogReader
 ) -> None:
-    """Takes a backup whenever one is due, and removes those beyond `backup.keep`; for ever."""
-    every = timedelta(hours=config.backup.every_hours)
+    """Takes a backup whenever one is due, and removes those beyond `backup.keep`; for ever.
+
+    A catalog on a server is its own operator's to back up.
+    """
+    every = backup_every(config)
     while every:
         try:
             wait_seconds = await _seconds_until_due(blobs, reader, every)
@@ -38,6 +41,11 @@ async def back_up(
             logger().error("there is no new backup", error=str(error))
             wait_seconds = RETRY_SECONDS
         await asyncio.sleep(min(max(wait_seconds, 0), LOOK_SECONDS))
+
+
+def backup_every(config: Config) -> timedelta:
+    """How often the service takes a backup; zero is never."""
+    return timedelta(hours=0 if config.catalog.is_on_server else config.backup.every_hours)
 
 
 async def take(

@@ -70,7 +70,7 @@ async def _pictures(config: Config, accounts: Accounts) -> AsyncIterator[Picture
         return
     bucket = config.bucket
     blobs = open_blob_store(bucket.url, endpoint=bucket.endpoint, region=bucket.region)
-    catalog = CatalogReader(config.catalog.path)
+    catalog = CatalogReader(config.catalog.where)
     links = PictureLinks(accounts.derived_key("links to pictures"))
     try:
         yield Pictures(links=links, catalog=catalog, blobs=blobs, now=clock.now)

@@ -23,7 +23,12 @@ from receiver.sections import secrets_of
 from receiver.settings import Config
 
 # What the parent has taken at its start, and holds.
-_HELD = frozenset({"listen.public", "listen.private", "listen.gateway", "catalog.url"})
+_HELD = frozenset(
+    {
+        *("listen.public", "listen.private", "listen.gateway"),
+        *("catalog.url", "catalog.data_folder", "catalog.node"),
+    }
+)
 # What the renderer goes by: a drawing takes long, and is not cut short for the rest.
 _OF_RENDERER = ("catalog", "bucket", "render", "log")
 
@@ -87,7 +92,12 @@ def _holding_on(old: Config, new: Config) -> Config:
         private=old.listen.private,
         gateway=old.listen.gateway,
     )
-    catalog = msgspec.structs.replace(new.catalog, url=old.catalog.url)
+    catalog = msgspec.structs.replace(
+        new.catalog,
+        url=old.catalog.url,
+        data_folder=old.catalog.data_folder,
+        node=old.catalog.node,
+    )
     return msgspec.structs.replace(new, listen=listen, catalog=catalog)
 
 

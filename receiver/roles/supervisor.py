@@ -74,7 +74,9 @@ class Supervisor:
         self._told: dict[str, Config] = {}  # what the newest process of each role was started with
         self._refused_by = ""
         self._stopping = asyncio.Event()
-        self._switcher = Switcher(config.catalog.path, self._end_users)
+        catalog = config.catalog
+        path = None if catalog.is_on_server else catalog.path
+        self._switcher = Switcher(path, self._end_users)
         self._gone: set[str] = set()
         self._tried_again = asyncio.Event()
 

@@ -19,13 +19,13 @@ _LOOK_SECONDS = 0.5
 
 
 class Switcher:
-    """Looks for a catalog that waits beside the one at `path`.
+    """Looks for a catalog that waits beside the one at `path`; beside one on a server waits none.
 
     `end_users` ends those of our roles that use it; nobody may start one but while
     `catalog_is_free`.
     """
 
-    def __init__(self, path: Path, end_users: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, path: Path | None, end_users: Callable[[], Awaitable[None]]) -> None:
         self.catalog_is_free = asyncio.Event()
         self.catalog_is_free.set()
         self._path = path
@@ -33,26 +33,26 @@ class Switcher:
 
     async def run(self) -> None:
         """Switches whenever a catalog waits, until it is cancelled."""
-        while True:
+        while self._path is not None:
             if next_path(self._path).exists():
                 self.catalog_is_free.clear()
-                await self._switch()
+                await self._switch(self._path)
                 self.catalog_is_free.set()
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _switch(self) -> None:
+    async def _switch(self, path: Path) -> None:
         """Waits for whoever else uses it, a command or another service; refuses what is none."""
         outage = Outage("the new catalog waits: somebody uses the old one", "nobody uses it now")
         while True:
             await self._end_users()
             try:
-                switched = await asyncio.to_thread(switch, self._path)
+                switched = await asyncio.to_thread(switch, path)
             except InUseError as error:
                 outage.met(error)
                 await asyncio.sleep(_LOOK_SECONDS)
             except (CatalogUnavailableError, OSError) as error:
                 logger().error("the new catalog is refused", error=str(error))
-                next_path(self._path).replace(self._path.with_name(f"{self._path.name}.refused"))
+                next_path(path).replace(path.with_name(f"{path.name}.refused"))
                 return
             else:
                 outage.over()

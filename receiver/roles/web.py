@@ -62,7 +62,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     store = inboxes_of(config.catalog)
     async with AsyncExitStack() as stack:
-        catalog = CatalogReader(config.catalog.path)
+        catalog = CatalogReader(config.catalog.where)
         stack.callback(catalog.close)
         blobs = bucket_of(config, catalog)
         stack.push_async_callback(blobs.close)
@@ -144,8 +144,8 @@ def _passes(config: Config) -> Passes | None:
 async def _desk(
     config: Config, reader: CatalogReader, blobs: BlobStore, stack: AsyncExitStack
 ) -> CatalogDesk:
-    """The file is opened when the first renderer comes; `archive` may have yet to make it."""
-    catalog = Catalog(config.catalog.path)
+    """The catalog is opened when the first renderer comes; `archive` may have yet to make it."""
+    catalog = Catalog(config.catalog.where)
     await catalog.start(opened=False)
     stack.push_async_callback(catalog.close)
     spool = config.catalog.folder / "spool"

@@ -67,7 +67,7 @@ async def carry_out(
 
     Raises PausedError or whatever else kept it from sending everything.
     """
-    config, catalog = ordered.config, CatalogReader(ordered.config.catalog.path)
+    config, catalog = ordered.config, CatalogReader(ordered.config.catalog.where)
     lookout = Lookout(catalog=catalog, board=board, journal=journal, note=note, now=clock.now)
     async with command_inbox(config) as inbox, Upstream() as upstream:
         await inbox.prove(clock.now())  # before anything costs money
