@@ -1,6 +1,6 @@
 """How many jobs are claimed and completed a second, durably, through the catalog's own writer.
 
-    python -m benchmarks.queue [--rounds 5] [--jobs 20000]
+    python -m benchmarks.queue [--rounds 5] [--jobs 20000] [--postgres]
 
 `at once` is how many jobs one claim leases; each is then completed by a transaction of its own, as
 the worker does, and the writer's thread takes as many of them into a commit as have gathered.
@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvloop
 
 from archiver import clock
 from archiver.catalog import Catalog
-from archiver.catalog.schema import migrate
+from archiver.catalog.migrating import migrate
 from archiver.work import Job, JobKind, JobState, WantedJob
 from benchmarks.harness import median, print_table
+from tests.archiver.postgres_server import running
 
 AT_ONCE = (1, 16, 64, 256)
 
 
-async def work_off(path: Path, jobs: int, at_once: int) -> float:
+async def work_off(where: Path | str, jobs: int, at_once: int) -> float:
     """Jobs a second, from the first claim to the last commit."""
-    migrate(path)
-    catalog = Catalog(path)
+    migrate(where)
+    catalog = Catalog(where)
     await catalog.start()
     wanted = [
         WantedJob(kind=JobKind.FETCH, subject=number, target="aa", host="cdn.doitong.com")
@@ -58,20 +61,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=20000)
+    parser.add_argument("--postgres", action="store_true", help="beside it on a PostgreSQL")
     given = parser.parse_args()
-    runs: dict[int, list[float]] = {at_once: [] for at_once in AT_ONCE}
-    for _ in range(given.rounds):
-        for at_once in AT_ONCE:
-            with tempfile.TemporaryDirectory() as name:
+    with ExitStack() as stack:
+        databases = {"SQLite": lambda: stack.enter_context(TemporaryDirectory()) + "/catalog.db"}
+        if given.postgres:
+            databases["PostgreSQL"] = stack.enter_context(running(fsync=True)).new_database
+        runs: dict[tuple[str, int], list[float]] = {}
+        for _ in range(given.rounds):
+            for (name, new), at_once in product(databases.items(), AT_ONCE):
                 # One job to a commit is slow by nature, and needs no long run to show it.
-                jobs = min(given.jobs, 200 * at_once)
-                path = Path(name) / "catalog.db"
-                runs[at_once].append(uvloop.run(work_off(path, jobs, at_once)))
+                rate = uvloop.run(work_off(new(), min(given.jobs, 200 * at_once), at_once))
+                runs.setdefault((name, at_once), []).append(rate)
     rows = [
-        (str(at_once), f"{median(rates):,.0f}", f"{min(rates):,.0f}–{max(rates):,.0f}")
-        for at_once, rates in runs.items()
+        (name, str(at_once), f"{median(rates):,.0f}", f"{min(rates):,.0f}–{max(rates):,.0f}")
+        for (name, at_once), rates in runs.items()
     ]
-    columns = ("at once", "claimed and completed/s", "min–max")
+    columns = ("on", "at once", "claimed and completed/s", "min–max")
     print_table(f"queue, {given.rounds} rounds", columns, rows)
 
 

@@ -99,8 +99,9 @@ class Catalog:
     async def write(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` in a transaction of its own and returns its result once that is durable.
 
-        What `work` raises undoes its own changes and is raised here; a commit that fails raises
-        CatalogUnavailableError.
+        It changes nothing but tables: it is carried out anew where another's failure beside it has
+        undone both. What `work` raises undoes its own changes and is raised here; a commit that
+        fails raises CatalogUnavailableError.
         """
         try:
             result: T = await self._writer.put(work)
@@ -177,7 +178,33 @@ class CatalogReader:
 def _commit(
     store: Store, connection: Any, works: Sequence[Callable[[Tables], Any]]
 ) -> Sequence[Any | Exception]:
-    """One commit for all of `works`; each fails alone, undone to where it began.
+    """One commit for all of `works`; each fails alone, undone to where it began."""
+    done = _all_or_none(store, connection, works) if store.is_far and len(works) > 1 else None
+    return _one_by_one(store, connection, works) if done is None else done
+
+
+def _all_or_none(
+    store: Store, connection: Any, works: Sequence[Callable[[Tables], Any]]
+) -> Sequence[Any] | None:
+    """One commit for all of `works`, which seldom fail, without a journey for each savepoint; None
+    if one of them has failed, and nothing was done."""
+    tables = Tables(connection, store.search)
+    store.begin(connection)
+    try:
+        outcomes = [work(tables) for work in works]
+    except Exception as error:
+        if isinstance(error, store.error) and not store.is_data_fault(error):
+            raise
+        connection.execute("ROLLBACK")
+        return None
+    store.commit(connection)
+    return outcomes
+
+
+def _one_by_one(
+    store: Store, connection: Any, works: Sequence[Callable[[Tables], Any]]
+) -> Sequence[Any | Exception]:
+    """One commit for all of `works`, each undone to where it began if it fails.
 
     That is the transaction's own beginning for the first: a savepoint would have SQLite keep
     each page that it changes, and sift through them at every statement.

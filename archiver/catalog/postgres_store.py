@@ -33,6 +33,7 @@ class PostgresStore:
     """
 
     search = ON_A_SERVER
+    is_far = True
     error = postgres.Error
 
     def __init__(self, url: str) -> None:

@@ -36,6 +36,11 @@ class Store(Protocol):
         ...
 
     @property
+    def is_far(self) -> bool:
+        """Whether each statement is a journey, dearer than most of what it does."""
+        ...
+
+    @property
     def error(self) -> type[Exception]:
         """What the driver raises."""
         ...
@@ -95,6 +100,7 @@ class SqliteStore:
     """A file, which must have been migrated."""
 
     search = IN_A_FILE
+    is_far = False
     error = sqlite.Error
 
     def __init__(self, path: Path) -> None:

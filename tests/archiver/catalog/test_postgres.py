@@ -14,8 +14,9 @@ import pytest
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.cards import PUT_VALUE
 from archiver.catalog.postgres_migrations import STEPS, migrate, steps_done
+from archiver.catalog.postgres_store import _LEADER_LOCK
 from archiver.catalog.stores import store_of
-from archiver.errors import CatalogUnavailableError, ConfigError
+from archiver.errors import CatalogUnavailableError, ConfigError, LedElsewhereError
 from archiver.postgres import Error, connect, is_data_fault, opened
 from tests.archiver.catalog.conftest import scratch_on
 from tests.archiver.generated import linked
@@ -113,6 +114,42 @@ async def test_writers_of_many_hosts_take_turns(catalog_url: str, reader: Catalo
         await each.close()
     sql = "SELECT beat_at FROM heartbeats"
     assert await reader.read(lambda it: it.connection.execute(sql).fetchone()) == (200,)
+
+
+async def test_one_leads_at_a_time_and_another_takes_over(
+    catalog_url: str, reader: CatalogReader
+) -> None:
+    """By its session: once that has ended nothing of the one before can be committed."""
+    first, second = (Catalog(catalog_url, leads=True) for _ in range(2))
+    await first.start()
+    with pytest.raises(LedElsewhereError):
+        await second.start()
+    assert await first.write(beat("first")) == "first"
+    with opened(catalog_url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND objid = ? AND database = (SELECT oid FROM pg_database"
+            " WHERE datname = current_database())",
+            (_LEADER_LOCK,),
+        )
+    await begun(second)
+    with pytest.raises(CatalogUnavailableError):
+        await first.write(beat("stale"))
+    with pytest.raises(LedElsewhereError):
+        await first.write(beat("stale"))
+    await second.write(beat("second"))
+    await second.close()
+    assert await first.write(beat("first again")) == "first again"
+    await first.close()
+    assert await reader.read(roles) == ["first", "first again", "second"]
+
+
+async def begun(catalog: Catalog) -> None:
+    """Returns once it leads; the server ends a session a moment after it was told to."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(LedElsewhereError):
+                return await catalog.start()
 
 
 async def test_a_view_is_of_one_moment_and_cannot_write(
