@@ -143,10 +143,10 @@ class BacklogGauges(Collector):
 class DiskGauges(Collector):
     """A collector of the room that is left, and of the write-ahead logs that may eat it.
 
-    Webhooks are refused below `min_free_bytes`.
+    Webhooks are refused below `min_free_bytes`. `catalog` is None where it is in no file.
     """
 
-    def __init__(self, catalog: Path, inboxes: Path, *, min_free_bytes: int) -> None:
+    def __init__(self, catalog: Path | None, inboxes: Path, *, min_free_bytes: int) -> None:
         self._catalog = catalog
         self._inboxes = inboxes
         self._min_free_bytes = min_free_bytes
@@ -154,7 +154,9 @@ class DiskGauges(Collector):
     def collect(self) -> Gauges:
         """The gauges as of now; a folder that cannot be looked at leaves them out."""
         try:
-            databases = (self._catalog, *sorted(self._inboxes.glob("*.db")))
+            databases = sorted(self._inboxes.glob("*.db"))
+            if self._catalog is not None:
+                databases.insert(0, self._catalog)
             # What was restored has a time in its name, and is never written again.
             written = [path for path in databases if path.stem.isidentifier()]
             logs = {path.stem: log_bytes(path) for path in written}

@@ -24,8 +24,12 @@ from archiver.work import (
     WantedJob,
 )
 
-# A job that killed its worker this often is held, until it is heard of again or the service starts.
-MAX_CRASHES = 5
+# A job that killed its worker this often in a row is held, until it is heard of again or the
+# service starts. Most such deaths are not its doing: only from the third on it waits, and longer
+# each time, so that deaths in quick succession do not all count against the same jobs.
+MAX_CRASHES = 8
+_PAUSED_FROM = 3
+_PAUSE_MILLIS = 5000
 
 # A person's word outlasts planning: what was held stays so, what was cancelled until its target
 # changes.
@@ -58,6 +62,17 @@ _MOST_URGENT = """id IN (SELECT id FROM jobs WHERE kind=? AND state='available' 
              ORDER BY deadline_at NULLS FIRST, id LIMIT ?)"""
 _LIVE = "(deadline_at IS NULL OR deadline_at > ?)"
 _EXPIRED = "deadline_at <= ?"
+
+_RECOVER = f"""
+UPDATE jobs SET crashes=crashes+1, leased_by=NULL, lease_until=NULL,
+    state=CASE WHEN crashes+1 < {_PAUSED_FROM} THEN 'available'
+        WHEN crashes+1 < {MAX_CRASHES} THEN 'scheduled' ELSE 'held' END,
+    run_at=CASE WHEN crashes+1 BETWEEN {_PAUSED_FROM} AND {MAX_CRASHES - 1}
+        THEN CAST(? AS BIGINT) + ({_PAUSE_MILLIS} << CAST(crashes+1-{_PAUSED_FROM} AS INTEGER)) END,
+    reason=CASE WHEN crashes+1 < {MAX_CRASHES} THEN 'its worker died'
+        ELSE 'its worker died ' || (crashes+1) || ' times' END
+WHERE state='running' AND lease_until < ? AND kind <> ?
+"""
 
 # By the indexes of what is not done with, for of all fetches nearly all are.
 _FIRST_LOSS = "SELECT min(dies_at) FROM ({}) AS losses".format(
@@ -191,7 +206,8 @@ class Jobs:
         resting = state not in (JobState.SCHEDULED, JobState.AVAILABLE)
         changed = self._connection.execute(
             "UPDATE jobs SET state=?, reason=?, run_at=?, finished_at=?, leased_by=NULL,"
-            " lease_until=NULL, first_attempt_at=CASE WHEN ? THEN NULL ELSE first_attempt_at END"
+            " lease_until=NULL, crashes=0,"
+            " first_attempt_at=CASE WHEN ? THEN NULL ELSE first_attempt_at END"
             " WHERE id=? AND fence=? AND state='running'",
             (
                 state.value,
@@ -221,15 +237,15 @@ class Jobs:
             (to_millis(now),),
         ).rowcount
 
-    def recover(self, *, now: datetime, but: JobKind | None = None) -> int:
-        """Takes back the jobs of dead workers: leases that ran out; those of one kind excepted."""
+    def recover(
+        self, *, now: datetime, lapsed_at: datetime | None = None, but: JobKind | None = None
+    ) -> int:
+        """Takes back the jobs of dead workers: leases that ran out; those of one kind excepted.
+
+        `lapsed_at` is `now` but for who knows that all workers of before are dead.
+        """
         return self._connection.execute(
-            "UPDATE jobs SET crashes=crashes+1, leased_by=NULL, lease_until=NULL,"
-            " state=CASE WHEN crashes+1 < ? THEN 'available' ELSE 'held' END,"
-            " reason=CASE WHEN crashes+1 < ? THEN 'its worker died'"
-            " ELSE 'its worker died ' || (crashes+1) || ' times' END"
-            " WHERE state='running' AND lease_until < ? AND kind <> ?",
-            (MAX_CRASHES, MAX_CRASHES, to_millis(now), but or ""),
+            _RECOVER, (to_millis(now), to_millis(lapsed_at or now), but or "")
         ).rowcount
 
     def hasten(self, kind: JobKind, reason: str, *, now: datetime) -> None:

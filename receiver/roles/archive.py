@@ -277,8 +277,9 @@ def _take_back_leases(tables: Tables) -> None:
     But for renderers, who may stand elsewhere and outlive it. After the holds: a job that its
     worker's death has held stays so until the next start.
     """
-    settle_leap(tables, now=clock.now())
-    tables.jobs.recover(now=_AFTER_ALL_LEASES, but=JobKind.RENDER)
+    now = clock.now()
+    settle_leap(tables, now=now)
+    tables.jobs.recover(now=now, lapsed_at=_AFTER_ALL_LEASES, but=JobKind.RENDER)
 
 
 async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:

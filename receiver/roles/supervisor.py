@@ -37,6 +37,8 @@ _DISPENSABLE = "render"
 
 _BACKOFF_SECONDS = 0.2
 _BACKOFF_CAP_SECONDS = 5.0
+# Who serves each time before he dies is worth more than the processor that his starts cost.
+_BACKOFF_CAP_SERVED_SECONDS = 1.0
 # A role that served this long had started well, so its death counts as the first.
 _HEALTHY_SECONDS = 3.0
 # With what is handed out it has to serve within so long, and before it has died three times.
@@ -229,7 +231,8 @@ class Supervisor:
                 self._give_up(role)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff_seconds)
-            backoff_seconds = min(max(backoff_seconds * 2, _BACKOFF_SECONDS), _BACKOFF_CAP_SECONDS)
+            cap_seconds = _BACKOFF_CAP_SERVED_SECONDS if served_seconds else _BACKOFF_CAP_SECONDS
+            backoff_seconds = min(max(backoff_seconds * 2, _BACKOFF_SECONDS), cap_seconds)
 
     async def _end_users(self) -> None:
         """Returns once none of our roles has the catalog's file open."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
@@ -47,6 +46,7 @@ from receiver.peers import FailureLimit
 from receiver.private import Remembered, private_app
 from receiver.providers.asked_again import as_request
 from receiver.readiness import Readiness
+from receiver.roles.backups import backup_every
 from receiver.roles.bucket import bucket_of
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
@@ -163,12 +163,16 @@ def _metrics(config: Config, catalog: CatalogReader) -> Callable[[], bytes]:
     measured = (
         CatalogGauges(
             catalog,
-            backup_every=timedelta(hours=config.backup.every_hours),
+            backup_every=backup_every(config),
             now=clock.now,
             monotonic=clock.monotonic,
         ),
         BacklogGauges(catalog, inboxes_of(place)),
-        DiskGauges(place.path, place.inbox_folder, min_free_bytes=place.min_free_bytes),
+        DiskGauges(
+            None if place.is_on_server else place.path,
+            place.inbox_folder,
+            min_free_bytes=place.min_free_bytes,
+        ),
         BuildInfo(version("holdfast")),
     )
 

@@ -46,10 +46,13 @@ class PostgresServer:
 
     def new_database(self, template: str = "template0") -> str:
         """The URL of a database of its own, as empty as the template."""
+        return self.url(self.new_database_name(template))
+
+    def new_database_name(self, template: str = "template0") -> str:
+        """The name of such a database."""
         name = f"t{os.getpid()}_{next(_numbers)}"
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-        return self.url(name)
+        self._ask(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
 
     def make(self) -> None:
         """Makes its files."""

@@ -269,6 +269,7 @@ class TestCrashes:
         ORDERS["hold"](tables, held, now=NOON)
         for crash in range(MAX_CRASHES):
             now = NOON + timedelta(hours=crash)
+            tables.jobs.promote(now=now)
             tables.jobs.claim(JobKind.NOTIFY, limit=9, worker="w", lease_seconds=9, now=now)
             tables.jobs.recover(now=now + timedelta(seconds=10))
         assert waiting(tables) == [("safe", "held"), ("safe", "held")]

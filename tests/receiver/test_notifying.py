@@ -105,7 +105,7 @@ async def test_a_start_frees_what_killed_its_workers(tmp_path: Path) -> None:
     await catalog.start()
     held = (
         "INSERT INTO jobs (kind, subject, target, state, reason, host, crashes, wanted_at)"
-        " VALUES ('notify', 1, 'safe', 'held', 'its worker died 5 times', '', 5, 0)"
+        " VALUES ('notify', 1, 'safe', 'held', 'its worker died 8 times', '', 8, 0)"
     )
     await catalog.write(lambda it: it.connection.execute(held))
     await catalog.write(partial(notifying.begin, Notify(url="https://x")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archiver.catalog import Tables
 from archiver.catalog.jobs import MAX_CRASHES
 from archiver.errors import LeaseLostError
-from archiver.moments import to_millis
+from archiver.moments import from_millis, to_millis
 from archiver.work import Job, JobKind, JobState, WantedJob
 from tests.archiver.catalog.scratch import scratch
 from tests.clocks import NOON, FrozenClock
@@ -246,17 +246,44 @@ def test_a_dead_workers_job_is_available_again(tables: Tables) -> None:
 
 
 def test_a_job_that_kills_its_workers_is_held(tables: Tables) -> None:
-    """After so many crashes it waits for a person instead of killing the next worker."""
+    """At first it is tried again at once, then later and later, and at last waits for a person
+    instead of killing the next worker."""
     clock = FrozenClock()
     want(tables, fetch(1))
-    states = []
+    states, pauses = [], []
     for _ in range(MAX_CRASHES):
-        claim(tables, now=clock())
+        tables.jobs.promote(now=clock.advance(minutes=2))
+        assert claim(tables, now=clock())
         tables.jobs.recover(now=clock.advance(seconds=LEASE_SECONDS + 1))
         states.append(row(tables)["state"])
-    assert states == ["available"] * (MAX_CRASHES - 1) + ["held"]
-    assert row(tables)["reason"] == "its worker died 5 times"
+        run_at = from_millis(row(tables)["run_at"])
+        pauses.append(run_at and (run_at - clock()).total_seconds())
+    assert states == ["available"] * 2 + ["scheduled"] * 5 + ["held"]
+    assert pauses == [None, None, 5, 10, 20, 40, 80, None]
+    assert row(tables)["reason"] == "its worker died 8 times"
     assert tables.jobs.held_for_operator() == [1]
+
+
+def test_only_deaths_in_a_row_count(tables: Tables) -> None:
+    """A worker that has lived to settle it shows that it kills nobody, be it tried again or not."""
+    clock = FrozenClock()
+    want(tables, fetch(1))
+    for _ in range(2):
+        claim(tables, now=clock())
+        tables.jobs.recover(now=clock.advance(seconds=LEASE_SECONDS + 1))
+    assert row(tables)["crashes"] == 2
+    (job,) = claim(tables, now=clock())
+    tables.jobs.finish(job, JobState.SCHEDULED, run_at=clock(), now=clock())
+    assert row(tables)["crashes"] == 0
+
+
+def test_whoever_knows_all_workers_dead_waits_for_no_lease(tables: Tables) -> None:
+    """And the pause of what has died often is counted from now."""
+    want(tables, fetch(1))
+    claim(tables)
+    tables.connection.execute("UPDATE jobs SET crashes=2")
+    assert tables.jobs.recover(now=NOON, lapsed_at=datetime.max.replace(tzinfo=UTC)) == 1
+    assert from_millis(row(tables)["run_at"]) == NOON + timedelta(seconds=5)
 
 
 def test_a_released_job_was_never_tried(tables: Tables) -> None:
