@@ -46,8 +46,8 @@ torture: $(VENV)/.dev ## every promise attacked, and a table of it: twenty minut
 	GENERATIONS=5000 $(BIN)/python -m pytest tests/acceptance/test_rebuild.py -k deleted
 
 lock: $(VENV)/.lock ## what is installed in images, anew: by version and hash, for every platform
-	$(LOCK) pyproject.toml --extra render --extra credentials -o deploy/requirements-render.lock
-	$(LOCK) pyproject.toml -c deploy/requirements-render.lock -o deploy/requirements.lock
+	$(LOCK) pyproject.toml --extra render --extra credentials --extra postgres -o deploy/requirements-render.lock
+	$(LOCK) pyproject.toml --extra postgres -c deploy/requirements-render.lock -o deploy/requirements.lock
 	echo 'setuptools>=77' | $(LOCK) - -c deploy/requirements-render.lock -o deploy/requirements-build.lock
 
 audit: $(VENV)/.lock ## is a vulnerability known in what the locks name? fails where nobody can be asked
