@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from archiver.clock import now
-from archiver.inbox import NewDelivery
-from archiver.inbox.sqlite import SqliteInbox
+from archiver.inbox import NewDelivery, OwnedInbox
 from archiver.models import Heard
 
 # As many as the writer takes into one commit.
 _AT_ONCE = 256
 
 
-async def fill(path: Path, urls: Sequence[str]) -> None:
-    """Makes an inbox with one webhook of success for each link."""
-    inbox = SqliteInbox(path)
+async def fill(inbox: OwnedInbox, urls: Sequence[str]) -> None:
+    """Puts one webhook of success for each link into an inbox that nobody else writes."""
     await inbox.start()
     deliveries = list(_deliveries(urls))
     for start in range(0, len(deliveries), _AT_ONCE):

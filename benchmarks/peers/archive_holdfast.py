@@ -49,8 +49,8 @@ async def main(folder: Path, told: Transfers, *, seals: bool) -> None:
     """Fills the inbox, absorbs it, and then fetches against the clock."""
     path = folder / "catalog.db"
     migrate(path)
-    await fill(folder / "inbox" / "receive.db", [told.url(n) for n in range(told.count)])
     store = inbox_store(path, folder=folder / "inbox", node="here")
+    await fill(store.writer("receive"), [told.url(n) for n in range(told.count)])
     catalog, reader, inboxes = Catalog(path), CatalogReader(path), Inboxes(store)
     await catalog.start()
     absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=lambda: None)
