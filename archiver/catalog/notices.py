@@ -18,7 +18,9 @@ from archiver.work import HELD_BY_OPERATOR, JobKind, WantedJob
 _NOTE = """
 INSERT INTO notices (generation, event, happened_at) VALUES (?,?,?)
 ON CONFLICT (generation, event) DO UPDATE SET happened_at = excluded.happened_at
-WHERE EXISTS (SELECT 1 FROM jobs WHERE kind='notify' AND subject=number AND state='cancelled')
+WHERE EXISTS (
+    SELECT 1 FROM jobs WHERE kind='notify' AND subject=notices.number AND state='cancelled'
+)
 RETURNING number
 """
 

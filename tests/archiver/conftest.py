@@ -1,4 +1,7 @@
-"""What tests of the ground floor stand on: a catalog, a clock, and the log's lines."""
+"""What tests of the ground floor stand on: a catalog, a clock, and the log's lines.
+
+The promises of the tables are tested on both databases.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ import structlog
 
 from archiver import log, sqlite
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.catalog.schema import migrate
-from tests.archiver.catalog.scratch import scratch
+from archiver.catalog.migrating import migrate
+from tests.archiver.catalog.scratch import scratch, scratch_on
+from tests.archiver.postgres_server import PostgresServer, running
 from tests.clocks import FrozenClock
 
 
@@ -31,11 +35,38 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A server that nobody else uses."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_url(server: PostgresServer) -> str:
+    """An empty catalog of the newest schema; write in it through `scratch_on` alone."""
+    url = server.new_database()
+    migrate(url)
+    return url
+
+
 @pytest.fixture
-def tables(migrated: Path) -> Iterator[Tables]:
+def catalog_url(server: PostgresServer) -> str:
+    """A catalog of this test's own."""
+    url = server.new_database()
+    migrate(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def tables(request: pytest.FixtureRequest, migrated: Path) -> Iterator[Tables]:
     """All tables of an empty catalog, in a transaction that is undone."""
-    with scratch(migrated) as tables:
-        yield tables
+    if request.param == "sqlite":
+        with scratch(migrated) as tables:
+            yield tables
+    else:
+        with scratch_on(request.getfixturevalue("migrated_url")) as tables:
+            yield tables
 
 
 @pytest.fixture

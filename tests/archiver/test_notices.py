@@ -320,6 +320,8 @@ class TestOrders:
             assert waiting(tables) == [("safe", state)]
 
 
+# Only in a file do numbers begin at 1 for each test.
+@pytest.mark.parametrize("tables", ["sqlite"], indirect=True)
 def test_what_is_forgotten_is_told_to_nobody(tables: Tables) -> None:
     """Its notices and their jobs vanish; those do not whose numbers are other generations' keys."""
     tables.notices.want(ALL)

@@ -18,7 +18,7 @@ from archiver.catalog.postgres_store import _LEADER_LOCK
 from archiver.catalog.stores import store_of
 from archiver.errors import CatalogUnavailableError, ConfigError, LedElsewhereError
 from archiver.postgres import Error, connect, is_data_fault, opened
-from tests.archiver.catalog.conftest import scratch_on
+from tests.archiver.catalog.scratch import scratch_on
 from tests.archiver.generated import linked
 from tests.archiver.postgres_server import PostgresServer, running
 from tests.archiver.stories import broken_promises_in
