@@ -65,11 +65,14 @@ class Worker:
         *,
         name: str,
         now: Callable[[], datetime],
+        keeps_time: bool = True,
     ) -> None:
+        """`keeps_time` is for the one worker of a catalog that looks after leaps of its clock."""
         self._catalog = catalog
         self._benches = benches
         self._name = name
         self._now = now
+        self._keeps_time = keeps_time
         self._running: dict[asyncio.Task[None], Job] = {}
         self._performing: dict[tuple[int, int], Job] = {}
         self._wake = asyncio.Event()
@@ -98,8 +101,10 @@ class Worker:
         room = {kind: self._room(kind, bench) for kind, bench in self._benches.items()}
 
         def claim(tables: Tables) -> list[Job]:
-            now = self._now()  # not before its turn came, or time would seem to go back
-            settle_leap(tables, now=now)
+            # Not before its turn came, or time would seem to go back.
+            now = tables.time(self._now)
+            if self._keeps_time:
+                settle_leap(tables, now=now)
             tables.jobs.promote(now=now)
             tables.jobs.recover(now=now)
             return [
@@ -195,9 +200,10 @@ class Worker:
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            jobs, now = list(self._running.values()), self._now()
+            jobs = list(self._running.values())
 
-            def beat(tables: Tables, jobs: list[Job] = jobs, now: datetime = now) -> None:
+            def beat(tables: Tables, jobs: list[Job] = jobs) -> None:
+                now = tables.time(self._now)
                 tables.jobs.heartbeat(jobs, lease_seconds=LEASE_SECONDS, now=now)
 
             with contextlib.suppress(CatalogUnavailableError):

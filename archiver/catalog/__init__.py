@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,7 @@ class Tables:
 
     def __init__(self, connection: Connection, search: Search = IN_A_FILE) -> None:
         self.connection = connection
+        self._time = search.time
         self.generations = Generations(connection)
         self.jobs = Jobs(connection)
         self.leaps = Leaps(connection)
@@ -67,6 +69,10 @@ class Tables:
         self.prunings = Prunings(connection)
         self.counts = Counts(connection)
         self.overview = Overview(connection)
+
+    def time(self, own: Callable[[], datetime]) -> datetime:
+        """What time it is for all who write here; `own` is this process's clock."""
+        return self._time(self.connection, own)
 
 
 class Catalog:

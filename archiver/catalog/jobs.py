@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
+from archiver.catalog.leases import LEASE, RECOVER, job_from_row
 from archiver.database import Connection
 from archiver.errors import LeaseLostError
 from archiver.moments import from_millis, to_millis
@@ -23,13 +23,6 @@ from archiver.work import (
     JobState,
     WantedJob,
 )
-
-# A job that killed its worker this often in a row is held, until it is heard of again or the
-# service starts. Most such deaths are not its doing: only from the third on it waits, and longer
-# each time, so that deaths in quick succession do not all count against the same jobs.
-MAX_CRASHES = 8
-_PAUSED_FROM = 3
-_PAUSE_MILLIS = 5000
 
 # A person's word outlasts planning: what was held stays so, what was cancelled until its target
 # changes.
@@ -51,28 +44,10 @@ WHERE jobs.state <> 'running'
          OR (jobs.state = 'available' OR {_HELD}) AND excluded.deadline_at < jobs.deadline_at)
 """
 
-COLUMNS = "id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence"
-LEASE = f"""
-UPDATE jobs SET state='running', attempts=attempts+1, fence=fence+1, leased_by=?, lease_until=?,
-    first_attempt_at=coalesce(first_attempt_at, ?), run_at=NULL, finished_at=NULL
-WHERE {{which}}
-RETURNING {COLUMNS}
-"""
 _MOST_URGENT = """id IN (SELECT id FROM jobs WHERE kind=? AND state='available' AND {when} {hosts}
              ORDER BY deadline_at NULLS FIRST, id LIMIT ?)"""
 _LIVE = "(deadline_at IS NULL OR deadline_at > ?)"
 _EXPIRED = "deadline_at <= ?"
-
-_RECOVER = f"""
-UPDATE jobs SET crashes=crashes+1, leased_by=NULL, lease_until=NULL,
-    state=CASE WHEN crashes+1 < {_PAUSED_FROM} THEN 'available'
-        WHEN crashes+1 < {MAX_CRASHES} THEN 'scheduled' ELSE 'held' END,
-    run_at=CASE WHEN crashes+1 BETWEEN {_PAUSED_FROM} AND {MAX_CRASHES - 1}
-        THEN CAST(? AS BIGINT) + ({_PAUSE_MILLIS} << CAST(crashes+1-{_PAUSED_FROM} AS INTEGER)) END,
-    reason=CASE WHEN crashes+1 < {MAX_CRASHES} THEN 'its worker died'
-        ELSE 'its worker died ' || (crashes+1) || ' times' END
-WHERE state='running' AND lease_until < ? AND kind <> ?
-"""
 
 # By the indexes of what is not done with, for of all fetches nearly all are.
 _FIRST_LOSS = "SELECT min(dies_at) FROM ({}) AS losses".format(
@@ -245,7 +220,7 @@ class Jobs:
         `lapsed_at` is `now` but for who knows that all workers of before are dead.
         """
         return self._connection.execute(
-            _RECOVER, (to_millis(now), to_millis(lapsed_at or now), but or "")
+            RECOVER, (to_millis(now), to_millis(lapsed_at or now), but or "")
         ).rowcount
 
     def hasten(self, kind: JobKind, reason: str, *, now: datetime) -> None:
@@ -307,19 +282,3 @@ class Jobs:
 
 def _urgency(job: Job) -> tuple[int, int]:
     return to_millis(job.deadline_at) or 0, job.id
-
-
-def job_from_row(row: tuple[Any, ...]) -> Job:
-    """`COLUMNS` as a value."""
-    job_id, kind, subject, target, host, deadline_at, attempts, first_attempt_at, fence = row
-    return Job(
-        id=job_id,
-        kind=JobKind(kind),
-        subject=subject,
-        target=target,
-        host=host,
-        deadline_at=from_millis(deadline_at),
-        attempts=attempts,
-        first_attempt_at=from_millis(first_attempt_at),
-        fence=fence,
-    )

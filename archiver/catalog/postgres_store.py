@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from archiver import postgres
 from archiver.catalog.postgres_migrations import migrate
@@ -11,6 +12,7 @@ from archiver.catalog.postgres_walks import PostgresWalks
 from archiver.catalog.stores import Search
 from archiver.database import Connection
 from archiver.errors import CatalogUnavailableError, LedElsewhereError
+from archiver.moments import from_millis
 from archiver.writer import Database
 
 # Whoever holds it is the catalog's one writer until his transaction ends, on whichever host.
@@ -18,7 +20,16 @@ _WRITER_LOCK = 0x686F6C65
 # Whoever's session holds it has the catalog's jobs done, on whichever host.
 _LEADER_LOCK = 0x686F6C66
 
-ON_A_SERVER = Search(texts=PostgresTexts, walks=PostgresWalks)  # type: ignore[arg-type]
+_TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+def _time(connection: postgres.Connection, _: Callable[[], datetime]) -> datetime:
+    """The server's, so that no node's clock ends another's leases."""
+    ((millis,),) = connection.execute(_TIME).fetchall()
+    return from_millis(int(millis))
+
+
+ON_A_SERVER = Search(texts=PostgresTexts, walks=PostgresWalks, time=_time)  # type: ignore[arg-type]
 
 
 class _LeaderTaken(postgres.Error):

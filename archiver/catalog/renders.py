@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from archiver.catalog.jobs import COLUMNS, LEASE, MAX_CRASHES, job_from_row
+from archiver.catalog.leases import COLUMNS, LEASE, MAX_CRASHES, job_from_row
 from archiver.database import Connection
 from archiver.moments import to_millis
 from archiver.work import HELD_BY_OPERATOR, Job, JobState

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,13 +19,15 @@ from archiver.writer import Database
 
 
 class Search(NamedTuple):
-    """The words and the walks by which slots are found: no two databases index text alike."""
+    """What no two databases do alike: the words and the walks by which slots are found; and what
+    time it is for all who write in one, which the second argument says where it is nobody's."""
 
     texts: Callable[[Any], Texts]
     walks: Callable[[Any], Walks]
+    time: Callable[[Any, Callable[[], datetime]], datetime]
 
 
-IN_A_FILE = Search(texts=Texts, walks=Walks)
+IN_A_FILE = Search(texts=Texts, walks=Walks, time=lambda _, own: own())
 
 
 class Store(Protocol):

@@ -44,9 +44,9 @@ class CatalogDesk:
         self, worker: str, *, fresh: bool = False, number: int | None = None
     ) -> Commission | None:
         """See Desk."""
-        now = self.now()
 
         def work(tables: Tables) -> Commission | None:
+            now = tables.time(self.now)
             if number is not None:
                 return leases.claim_by_hand(tables, worker, number, now=now)
             return leases.claim(tables, worker, fresh=fresh, now=now)
@@ -63,8 +63,9 @@ class CatalogDesk:
 
     async def keep(self, commission: Commission) -> bool:
         """See Desk."""
-        now = self.now()
-        return await self.catalog.write(lambda tables: leases.extend(tables, commission, now=now))
+        return await self.catalog.write(
+            lambda tables: leases.extend(tables, commission, now=tables.time(self.now))
+        )
 
     async def picture(self, commission: Commission, blob_key: str) -> AsyncIterator[bytes]:
         """See Desk."""

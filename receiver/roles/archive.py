@@ -21,7 +21,7 @@ from archiver.derive import Derive
 from archiver.deriving.pool import Pool
 from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
-from archiver.errors import BucketError, CatalogUnavailableError, LedElsewhereError
+from archiver.errors import BucketError, CatalogUnavailableError
 from archiver.inbox.pruning import Pruner
 from archiver.indexing import fill
 from archiver.leaps import note_time, settle_leap
@@ -44,6 +44,7 @@ from receiver.providers import PROVIDERS
 from receiver.roles import notifying
 from receiver.roles.backups import back_up
 from receiver.roles.bucket import bucket_of
+from receiver.roles.nodes import helping, lead
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.roles.restored import owned
 from receiver.roles.upkeep import index_is_lost, keep_up
@@ -53,7 +54,6 @@ from receiver.stores import inboxes_of
 from receiver.upstream import Upstream
 
 BEAT_SECONDS = 5.0
-STAND_BY_SECONDS = 1.0
 SWEEP_SECONDS = 24 * 3600.0
 # Copying takes whatever processor there is; acknowledgements go first.
 NICENESS = 10
@@ -78,67 +78,60 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     inboxes = Inboxes(inboxes_of(config.catalog))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
-        if not await _lead(catalog, stop, ready):
-            return
-        stack.push_async_callback(catalog.close)
         stack.callback(reader.close)
         stack.callback(inboxes.close)
         egress = await stack.enter_async_context(Egress(egress_policy(config)))
         benches = _benches(config, egress, blobs, reader, inboxes)
-        benches[JobKind.POLL] = await _polls(config, reader, stack)
         benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
-        benches |= await notifying.benches(config.notify, reader, stack)
-        await stack.enter_async_context(owned(config.catalog))
         tracing.begin(config.tracing.endpoint, "archive")
         stack.push_async_callback(asyncio.to_thread, tracing.end)
+        look_after, helper = partial(_look_after, blobs, reader), None
+        if config.catalog.is_on_server:
+            helper = await stack.enter_async_context(
+                helping(config.catalog, benches, look_after, stop)
+            )
+            benches = {}
+        if not await lead(catalog, stop, ready):
+            return
+        stack.push_async_callback(catalog.close)
+        benches[JobKind.POLL] = await _polls(config, reader, stack)
+        benches |= await notifying.benches(config.notify, reader, stack)
+        await stack.enter_async_context(owned(config.catalog))
         worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
-        absorb = Absorb(catalog, inboxes, now=clock.now, work_planned=worker.wake)
+        absorb = Absorb(
+            catalog, inboxes, now=clock.now, work_planned=partial(_wake, worker, helper)
+        )
         if await index_is_lost(blobs, reader):
             logger().error(INDEX_LOST)
             ready()
             await stop.wait()
             return
         await catalog.write(_release_holds)
-        await catalog.write(_take_back_leases)
+        await catalog.write(partial(_take_back_leases, alone=helper is None))
         await catalog.write(partial(notifying.begin, config.notify))
         ready()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(absorb.run(stop))
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))
             tasks.create_task(_beat(catalog, stop))
-            apart = (
-                _look_after(blobs, reader),
+            apart = [
                 _index(catalog),
                 back_up(config, blobs, catalog, reader),
                 keep_up(config, blobs, catalog, reader, inboxes),
-            )
+            ]
+            if helper is None:
+                apart.append(look_after())
             beside = [tasks.create_task(it) for it in apart]
             await stop.wait()
             for task in beside:
                 task.cancel()
 
 
-async def _lead(catalog: Catalog, stop: asyncio.Event, ready: Callable[[], None]) -> bool:
-    """Returns once the catalog's work is this role's, and not another node's; False at `stop`."""
-    stands_by = False
-    while not stop.is_set():
-        try:
-            await catalog.start()
-        except LedElsewhereError as error:
-            if not stands_by:
-                logger().info("this node's archive role stands by", why=str(error))
-                ready()
-            stands_by = True
-        except CatalogUnavailableError:
-            if not stands_by:
-                raise
-        else:
-            if stands_by:
-                logger().info("this node's archive role takes over")
-            return True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), STAND_BY_SECONDS)
-    return False
+def _wake(worker: Worker, helper: Worker | None) -> None:
+    """There may be work for both."""
+    worker.wake()
+    if helper is not None:
+        helper.wake()
 
 
 def _benches(
@@ -271,21 +264,23 @@ def _release_holds(tables: Tables) -> None:
     tables.jobs.hasten(JobKind.POLL, NOT_POLLABLE, now=now)
 
 
-def _take_back_leases(tables: Tables) -> None:
-    """One service at a time has an archive, so whoever held a lease before this start is dead.
+def _take_back_leases(tables: Tables, *, alone: bool) -> None:
+    """Where one service at a time has an archive, whoever held a lease before this start is dead.
 
-    But for renderers, who may stand elsewhere and outlive it. After the holds: a job that its
-    worker's death has held stays so until the next start.
+    But for renderers, who may stand elsewhere and outlive it; of other nodes nobody is dead before
+    his lease has run out. After the holds: a job that its worker's death has held stays so until
+    the next start.
     """
-    now = clock.now()
+    now = tables.time(clock.now)
     settle_leap(tables, now=now)
-    tables.jobs.recover(now=now, lapsed_at=_AFTER_ALL_LEASES, but=JobKind.RENDER)
+    if alone:
+        tables.jobs.recover(now=now, lapsed_at=_AFTER_ALL_LEASES, but=JobKind.RENDER)
 
 
 async def _beat(catalog: Catalog, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await catalog.write(lambda tables: note_time(tables, now=clock.now()))
+            await catalog.write(lambda tables: note_time(tables, now=tables.time(clock.now)))
         except CatalogUnavailableError as error:
             logger().error("catalog unavailable", error=str(error))
         with suppress(TimeoutError):

@@ -31,10 +31,14 @@ ASK = "mutation ($input: GenerateInput!) { generate(input: $input) { id } }"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lived:
-    """What is left when all has settled: the second node, and what the provider was asked for."""
+    """What is left when all has settled: the second node, and what the provider was asked for.
+
+    `helped` is how many pictures it has fetched while the first one led.
+    """
 
     node: Service
     logs: str
+    helped: int
     ids: list[str]
     database: str
     bucket: Path
@@ -66,7 +70,9 @@ async def live(folder: Path, server: PostgresServer) -> Any:
     database = server.new_database()
     async with (
         working(Random(9), lambda: None) as postman,
-        Simulator(SECRET.encode(), drawing_seconds=0, random_seed=9) as simulator,
+        Simulator(
+            SECRET.encode(), drawing_seconds=0, slow_link_seconds=0.3, random_seed=9
+        ) as simulator,
         ClientSession() as session,
     ):
         one_node, other_node = (
@@ -78,10 +84,12 @@ async def live(folder: Path, server: PostgresServer) -> Any:
             for heard_by in (one, two):
                 postman.port = heard_by.public
                 ids += await submitted(session, simulator, postman)
+            helped = await eventually(partial(fetched, two))
             await asyncio.to_thread(server.stop)
             ids += await submitted(session, simulator, postman)
             await asyncio.to_thread(server.start)
             await postman.delivered()
+            await settled(two, len(ids))  # or its leases would have to run out first
             one.process.kill()
             one.ended()
             two.logged("this node's archive role takes over")
@@ -92,6 +100,7 @@ async def live(folder: Path, server: PostgresServer) -> Any:
             yield Lived(
                 node=two,
                 logs=one.log + two.log,
+                helped=helped,
                 ids=ids,
                 database=database,
                 bucket=folder / "bucket",
@@ -112,6 +121,7 @@ def configured(
         },
         "bucket": {"url": (folder.parent / "bucket").as_uri()},
         "egress": from_simulator(simulator.base_url),
+        "archive": {"fetches": 2},
     }
 
 
@@ -127,7 +137,7 @@ async def submitted(session: ClientSession, simulator: Simulator, postman: Postm
         async with session.post(
             f"{simulator.base_url}/graphql",
             json={"query": ASK, "variables": {"input": given}},
-            headers={"Authorization": "Bearer practice"},
+            headers={"Authorization": "Bearer practice", "X-Simulate": "slow_link"},
         ) as answer:
             ids.append((await answer.json())["data"]["generate"]["id"])
     return ids
@@ -156,6 +166,11 @@ def test_every_picture_is_archived_exactly_once(lived: Lived) -> None:
     assert sorted(row[0] for row in rows) == sorted(lived.ids)
     objects = {path.stem for path in (lived.bucket / "blobs").rglob("*.*")}
     assert objects == {row[1] for row in rows}
+
+
+def test_who_stands_by_fetches_too(lived: Lived) -> None:
+    """It only absorbs nothing, and asks nobody."""
+    assert lived.helped > 0
 
 
 def test_each_delivery_is_kept_and_absorbed_once(lived: Lived) -> None:
@@ -231,6 +246,11 @@ async def test_a_failover_to_a_synchronous_standby_loses_nothing(tmp_path: Path)
         with closing(psycopg.connect(standby.url(name))) as connection:
             kept = connection.execute("SELECT body FROM deliveries").fetchall()
     assert sorted(one for (one,) in kept) == bodies
+
+
+async def fetched(service: Service) -> int | None:
+    """How many pictures it has fetched, once it has."""
+    return service.count("archived") or None
 
 
 def body(number: int) -> bytes:

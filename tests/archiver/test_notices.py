@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.catalog import Tables
-from archiver.catalog.jobs import MAX_CRASHES
+from archiver.catalog.leases import MAX_CRASHES
 from archiver.ledger import keep
 from archiver.lifecycle import SETTLED, archive, settle
 from archiver.models import Generation, GenerationState, Origin, Slot, SlotState

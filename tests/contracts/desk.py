@@ -19,7 +19,7 @@ from archiver.blobs import BlobStore
 from archiver.blobs.folder import FolderBlobs
 from archiver.body import Budget
 from archiver.catalog import Catalog, CatalogReader, Tables
-from archiver.catalog.jobs import MAX_CRASHES
+from archiver.catalog.leases import MAX_CRASHES
 from archiver.catalog.renders import RENDERER
 from archiver.catalog.schema import migrate
 from archiver.desk import Commission, Desk, Verdict

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.catalog import Tables
-from archiver.catalog.jobs import MAX_CRASHES
+from archiver.catalog.leases import MAX_CRASHES
 from archiver.errors import LeaseLostError
 from archiver.moments import from_millis, to_millis
 from archiver.work import Job, JobKind, JobState, WantedJob

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from archiver.catalog import Tables
-from archiver.catalog.jobs import MAX_CRASHES
+from archiver.catalog.leases import MAX_CRASHES
 from archiver.work import Job, JobKind, JobState, WantedJob
 from tests.archiver.catalog.test_jobs import FETCH, RENDER, claim, fetch, force, row, want
 from tests.clocks import NOON
