@@ -17,7 +17,12 @@ from archiver.catalog import Catalog, Tables
 from archiver.catalog.credits import AccountBalance
 from archiver.catalog.deliveries import Replay
 from archiver.catalog.tombstones import WHOLE
-from archiver.errors import CatalogUnavailableError, InboxUnavailableError, UnreadableError
+from archiver.errors import (
+    CatalogUnavailableError,
+    InboxUnavailableError,
+    LedElsewhereError,
+    UnreadableError,
+)
 from archiver.inbox import InboxReader
 from archiver.ledger import keep_all
 from archiver.log import logger
@@ -97,13 +102,18 @@ class Absorb:
         self._odd_statuses = OddStatuses()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Absorbs until `stop`; a catalog that is unavailable is waited for."""
+        """Absorbs until `stop`; a catalog that is unavailable is waited for.
+
+        Raises LedElsewhereError once that is another node's work.
+        """
         while not stop.is_set():
             try:
                 absorbed = await self.step()
+            except LedElsewhereError:
+                raise
             except (CatalogUnavailableError, InboxUnavailableError) as error:
                 logger().error("absorbing waits", error=str(error))
-                self._positions.clear()  # another node may have gone on meanwhile
+                self._positions.clear()  # another node may have led meanwhile
                 await asyncio.sleep(UNAVAILABLE_SECONDS)
                 continue
             if not absorbed:

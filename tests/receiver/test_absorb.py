@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from archiver import sqlite
 from archiver.catalog import Catalog
 from archiver.catalog.schema import migrate
-from archiver.errors import CatalogUnavailableError, UnreadableError
+from archiver.errors import CatalogUnavailableError, LedElsewhereError, UnreadableError
 from archiver.inbox import NewDelivery
 from archiver.models import DeliveryRef, GenerationState, Heard, Observation
 from archiver.moments import to_millis
@@ -279,6 +279,42 @@ async def test_the_same_process_goes_on_after_an_outage(archive: Archive) -> Non
                 await absorb.step()
             assert await absorb.step() == 1
     assert archive.rows("SELECT id, revision FROM generations") == [("1", 1), ("2", 1)]
+
+
+async def test_where_another_node_leads_nobody_else_absorbs(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for: whoever started this begins anew, by standing by."""
+    monkeypatch.setattr(archive.catalog, "write", led_elsewhere)
+    async with archive.absorbing() as absorb, asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(LedElsewhereError):
+            await absorb.run(asyncio.Event())
+
+
+async def led_elsewhere(_: Any) -> None:
+    """What a catalog says that another node leads."""
+    raise LedElsewhereError("another node has it")
+
+
+async def test_after_an_outage_another_may_have_gone_on(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an inbox was absorbed to is asked again, and nothing takes effect twice."""
+    monkeypatch.setattr(room, "UNAVAILABLE_SECONDS", 0.001)
+    await record(archive.receive, webhook("a"))
+    async with archive.absorbing() as absorb:
+        assert await absorb.step() == 1
+        await record(archive.receive, webhook("b"))
+        stop = asyncio.Event()
+        with locked(archive.path), capture_logs() as logs:
+            running = asyncio.create_task(absorb.run(stop))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not logs:
+                    await asyncio.sleep(0)
+            stop.set()
+            await running
+        await archive.absorb()
+        assert await absorb.step() == 0
 
 
 async def test_what_took_effect_takes_none_again(archive: Archive) -> None:
