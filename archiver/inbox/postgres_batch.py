@@ -14,6 +14,7 @@ from hashlib import sha256
 from archiver.inbox import Recorded
 from archiver.inbox.batch import Prove, Prune
 from archiver.inbox.postgres_owner import Owned
+from archiver.postgres import Connection
 
 CHANNEL = "holdfast_inbox"
 
@@ -33,6 +34,7 @@ _PRUNE = """
 UPDATE deliveries SET headers = NULL, body = NULL
 WHERE inbox = ? AND position BETWEEN ? AND ? AND body IS NOT NULL
 """
+_CONFIRM = "SELECT pg_logical_emit_message(true, 'holdfast', '')"
 _TELL = f"""
 SELECT max(position), pg_notify('{CHANNEL}', ? || ' ' || max(position)) FROM deliveries
 WHERE inbox = ? HAVING max(position) > ?
@@ -101,11 +103,24 @@ def write(owned: Owned, items: Sequence[Item], *, tell: bool) -> Sequence[Record
         told = [connection.execute(_TELL, telling)] if tell else []
         connection.execute("COMMIT")
     given = {position for cursor in inserted for (position,) in cursor.fetchall()}
+    if rows and not given:
+        _confirm(connection)
     owned.last = max(given, default=owned.last)
     owned.told = max((it[0] for cursor in told for it in cursor.fetchall()), default=owned.told)
     fresh = {key for key, position in positions.items() if position in given}
     outcomes = _outcomes([key for key, _ in keyed], fresh)
     return [next(outcomes) if isinstance(item, Row) else Recorded.STORED for item in items]
+
+
+def _confirm(connection: Connection) -> None:
+    """Waits until all that is to be seen is as safe as what is written.
+
+    After a crash a server shows also commits that its synchronous standby has not heard of, and of
+    a transaction that finds one and writes nothing itself it does not wait for the standby.
+    """
+    with connection.raw.pipeline():
+        for statement in ("BEGIN", _CONFIRM, "COMMIT"):
+            connection.execute(statement)
 
 
 def _pieces(rows: dict[Key, Row]) -> Iterator[list[Key]]:
