@@ -91,6 +91,8 @@ def configure(role: str, style: Style | None = None, *, file: TextIO = sys.stder
     structlog.contextvars.bind_contextvars(role=role)
     # aiohttp logs a traceback for every malformed request, which is any stranger's to send.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    # It speaks of what it also raises, in no form of ours.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 class _Patient:

@@ -14,11 +14,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import StrDumperUnknown
 
 from archiver import database
 from archiver.dialect import to_postgres
+from archiver.postgres_hosts import Place, found_first, is_several
 
 # What it would say goes with the error that is raised, or is no trouble; in no format of ours.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
@@ -29,6 +30,8 @@ _DATA_FAULTS = (psycopg.IntegrityError, psycopg.DataError)
 LockTaken = psycopg.errors.LockNotAvailable
 
 CONNECT_SECONDS = 5
+# Of several servers one may be gone, and the others are to be asked soon; less no driver takes.
+CONNECT_EACH_SECONDS = 2
 # Nothing that the service does takes so long; what is stuck is to fail and be tried again.
 STATEMENT_SECONDS = 30
 # Somebody else's row or table is waited for so long, as SQLite's lock is.
@@ -48,6 +51,7 @@ _HARMLESS = (
     "Connection reset by peer",
     "connection timeout expired",
     "timeout expired",
+    "Connection timed out",
     "No such file or directory",
     "No route to host",
     "Network is unreachable",
@@ -78,6 +82,9 @@ class Closable(Protocol):
 
 
 Opened = TypeVar("Opened", bound=Closable)
+
+# Which server a URL of several led to, for as long as the process lasts.
+_found: dict[str, Place] = {}
 
 
 class Connection:
@@ -131,18 +138,22 @@ def connect(
         "default_transaction_read_only": "off" if writes else "on",
     }
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    parameters = _parameters(url)
+    several = is_several(parameters)
     raw = psycopg.connect(
-        url,
+        make_conninfo(url, **found_first(parameters, _found.get(url))),
         autocommit=True,
-        connect_timeout=CONNECT_SECONDS,
+        connect_timeout=CONNECT_EACH_SECONDS if several else CONNECT_SECONDS,
         application_name="holdfast",
         target_session_attrs="read-write" if writes else "primary",
         keepalives_idle=_SILENT_SECONDS,
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=_SILENT_SECONDS * 1000,
-        options=f"{_options(url)} {ours}",
+        options=f"{parameters.get('options') or ''} {ours}",
     )
+    if several:
+        _found[url] = raw.info.host, str(raw.info.port)
     adapters = raw.adapters
     adapters.register_dumper(str, _TextDumper)
     adapters.register_loader("numeric", _NumberLoader)
@@ -151,10 +162,10 @@ def connect(
     return Connection(raw)
 
 
-def _options(url: str) -> str:
-    """Those that the operator has put into the URL."""
+def _parameters(url: str) -> dict[str, Any]:
+    """What the operator has put into the URL."""
     try:
-        return str(conninfo_to_dict(url).get("options") or "")
+        return dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError:
         # Its own words quote the URL, password and all.
         raise psycopg.OperationalError("the URL cannot be read") from None

@@ -16,7 +16,12 @@ from datetime import datetime, timedelta
 
 from archiver import tracing
 from archiver.catalog import Catalog, Tables
-from archiver.errors import CatalogUnavailableError, LeaseLostError
+from archiver.errors import (
+    CatalogUnavailableError,
+    InboxUnavailableError,
+    LeaseLostError,
+    LedElsewhereError,
+)
 from archiver.leaps import settle_leap
 from archiver.log import logger
 from archiver.metrics import JOBS_SETTLED
@@ -82,13 +87,20 @@ class Worker:
         self._wake.set()
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
-        """Works until `stop`, then finishes what is under way and gives the rest back."""
+        """Works until `stop`, then finishes what is under way and gives the rest back.
+
+        Raises LedElsewhereError as soon as another node has the catalog's work: it does anew what
+        is under way here.
+        """
         heartbeat = asyncio.create_task(self._heartbeat())
         try:
             while not stop.is_set():
                 self._wake.clear()
                 try:
                     await self._claim()
+                except LedElsewhereError:
+                    drain_seconds = 0.0
+                    raise
                 except CatalogUnavailableError as error:
                     logger().error("catalog unavailable", error=str(error))
                 with contextlib.suppress(TimeoutError):
@@ -146,6 +158,9 @@ class Worker:
         began_at = self._now()
         try:
             settle = await self._benches[job.kind].perform(job)
+        except (CatalogUnavailableError, InboxUnavailableError) as error:
+            logger().error("a job waits", kind=job.kind, job=job.id, error=str(error))
+            settle = self._put_off(job)
         except Exception as error:
             logger().exception("a job failed by a fault of ours", kind=job.kind, job=job.id)
             settle = self._after_fault_of_ours(job, error)
@@ -182,6 +197,17 @@ class Worker:
         of = str(says.pop("provider", "")), str(says.pop("generation", ""))
         if all(of):
             tracing.span(job.kind.value, of, began_at=began_at, ended_at=self._now(), says=says)
+
+    def _put_off(self, job: Job) -> Settle:
+        """What it needed could not be asked just now, which says nothing of the job itself."""
+        now = self._now()
+
+        def settle(tables: Tables) -> Settled:
+            run_at = now + timedelta(seconds=UNAVAILABLE_SECONDS)
+            tables.jobs.finish(job, JobState.SCHEDULED, run_at=run_at, now=now)
+            return Settled(outcome="put off", says={})
+
+        return settle
 
     def _after_fault_of_ours(self, job: Job, error: Exception) -> Settle:
         now = self._now()
@@ -220,6 +246,8 @@ class Worker:
             await asyncio.wait(late)
             try:
                 await self._catalog.write(lambda tables: tables.jobs.release(jobs))
+            except LedElsewhereError:
+                return
             except CatalogUnavailableError as error:
                 # Their leases run out by themselves.
                 logger().error("catalog unavailable", error=str(error))

@@ -67,8 +67,18 @@ INDEX_LOST = (
 
 
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Absorbs and works until told to stop, then finishes what is under way."""
-    config = orders.config
+    """Absorbs and works until told to stop, then finishes what is under way.
+
+    It also ends once another node has this work, so that its successor begins with nothing that was
+    known before, and stands by.
+    """
+    try:
+        await _run(orders.config, stop, ready)
+    except* LedElsewhereError:
+        logger().warning("another node has taken over from this node's archive role")
+
+
+async def _run(config: Config, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     os.nice(NICENESS)
     require_safe_version(allow_unsafe=config.catalog.allow_unsafe_sqlite)
     where = config.catalog.where

@@ -249,6 +249,12 @@ def test_a_strangers_broken_request_fills_no_log() -> None:
     assert not logging.getLogger("aiohttp.server").isEnabledFor(logging.ERROR)
 
 
+@pytest.mark.usefixtures("log_file")
+def test_a_lost_server_is_told_of_in_our_own_words_alone() -> None:
+    """The driver warns in a form that nobody reads, of what it raises as well."""
+    assert not logging.getLogger("psycopg").isEnabledFor(logging.ERROR)
+
+
 class _Full(io.StringIO):
     """A file on a disk that has no room."""
 

@@ -17,7 +17,7 @@ import pytest
 from archiver import worker as room
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.jobs import JobRow
-from archiver.errors import CatalogUnavailableError
+from archiver.errors import CatalogUnavailableError, InboxUnavailableError, LedElsewhereError
 from archiver.work import Job, JobKind, JobState, WantedJob
 from archiver.worker import Bench, Settle, Settled, Worker
 from tests.archiver.disks import fill_disk, locked
@@ -307,6 +307,54 @@ async def test_a_performer_that_raises_loses_no_job(
     assert (await row(catalog)).state == "completed"
     assert "KeyError" in log_file.getvalue()
     assert "hush" not in log_file.getvalue()
+
+
+@pytest.mark.parametrize("error", [CatalogUnavailableError, InboxUnavailableError])
+async def test_a_job_waits_a_moment_for_a_database_that_cannot_be_asked(
+    catalog: Catalog,
+    clock: FrozenClock,
+    hands: Hands,
+    log_file: io.StringIO,
+    error: type[Exception],
+) -> None:
+    """It is no fault of ours, nor of the job, so it is not put off for as long, and never held."""
+
+    async def perform(job: Job) -> Settle:
+        if job.attempts == 1:
+            raise error("the server is being started again")
+        return await hands.perform(job)
+
+    await want(catalog, 1)
+    hands.may_end.set()
+    worker = worker_of(catalog, clock, perform)
+    async with at_work(worker):
+        while (found := await row(catalog)).state != "scheduled":
+            await asyncio.sleep(0)
+        assert (found.reason, found.run_at) == ("", NOON + timedelta(milliseconds=10))
+        clock.advance(seconds=1)
+        worker.wake()
+        assert (await hands.begun.get()).attempts == 2
+    assert (await row(catalog)).state == "completed"
+    assert "fault" not in log_file.getvalue()
+
+
+async def test_whoever_was_taken_over_from_leaves_at_once(
+    catalog: Catalog, clock: FrozenClock, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is under way is the other node's to do; nobody waits for its end, or tries for ever."""
+    await want(catalog, 1)
+    worker = worker_of(catalog, clock, hands.perform)
+    running = asyncio.create_task(worker.run(asyncio.Event(), drain_seconds=3600))
+    await hands.begun.get()
+
+    async def write(_work: object) -> None:
+        raise LedElsewhereError("another node")
+
+    monkeypatch.setattr(catalog, "write", write)
+    worker.wake()
+    with pytest.raises(LedElsewhereError):
+        await asyncio.wait_for(running, PATIENCE_SECONDS)
+    assert hands.at_work.total() == 0
 
 
 async def test_an_outcome_that_cannot_be_written_is_tried_again(

@@ -97,7 +97,7 @@ def test_its_limits_are_ours() -> None:
     assert LISTEN.read_seconds < 15
     assert "keepalive_timeout 10s;" in SITE
     assert "client_body_timeout 15s;" in SITE
-    assert f"server {LISTEN.public};" in SITE
+    assert f"server {LISTEN.public} fail_timeout=2s;" in SITE
 
 
 @pytest.fixture
