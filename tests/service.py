@@ -192,13 +192,15 @@ def starting(
     roles: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     sockets: Mapping[str, socket.socket] | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[Service]:
     """`holdfast serve` from its first line to its end, whatever the test does to it.
 
-    `sockets` are handed over by these names, as systemd does.
+    `sockets` are handed over by these names, as systemd does; `inside` stands before the command
+    and has it run on another host (`hosts`).
     """
     chosen = [argument for role in roles for argument in ("--role", role)]
-    command = [HOLDFAST, "--config", str(config_file), "serve", *chosen]
+    command = [*inside, HOLDFAST, "--config", str(config_file), "serve", *chosen]
     environ = {**os.environ, **(env or {})}
     numbers = [each.fileno() for each in (sockets or {}).values()]
     if sockets:
@@ -237,10 +239,11 @@ def holdfast(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
+    inside: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """One command of an operator's, run to its end."""
     return subprocess.run(
-        [HOLDFAST, "--config", str(config_file), *arguments],
+        [*inside, HOLDFAST, "--config", str(config_file), *arguments],
         capture_output=True,
         text=True,
         timeout=patience_seconds,

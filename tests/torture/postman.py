@@ -62,10 +62,12 @@ class Postman:
     """Delivers letters until they are taken, or refused as forged ones are to be.
 
     `acknowledged` are the SHA-256 of the bodies that were taken; `port` is the public listener's.
+    What is not taken is delivered again after a pause.
     """
 
     chance: Random
     heard: Callable[[], None]  # called upon each acknowledgement
+    pause_seconds: float = PAUSE_SECONDS
     tally: Tally = field(default_factory=Tally)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     acknowledged: set[bytes] = field(default_factory=set)
@@ -111,7 +113,7 @@ class Postman:
 
     async def _deliver(self, letter: Letter, sender: Sender) -> None:
         while (status := await sender.send(letter.request)) not in (*TAKEN, FORGED):
-            await asyncio.sleep(self.chance.uniform(0, PAUSE_SECONDS))
+            await asyncio.sleep(self.chance.uniform(0, self.pause_seconds))
         if status == FORGED:
             return
         if status == 202 and letter.port == self.port:
@@ -126,9 +128,11 @@ class Postman:
 
 
 @asynccontextmanager
-async def working(chance: Random, heard: Callable[[], None]) -> AsyncIterator[Postman]:
+async def working(
+    chance: Random, heard: Callable[[], None], *, pause_seconds: float = PAUSE_SECONDS
+) -> AsyncIterator[Postman]:
     """A postman at work; `url` is where providers' webhooks may go, under any path."""
-    postman = Postman(chance=chance, heard=heard)
+    postman = Postman(chance=chance, heard=heard, pause_seconds=pause_seconds)
     app = web.Application()
     app.add_routes([web.post("/{path:.*}", postman.take)])
     runner = web.AppRunner(app, access_log=None)
