@@ -6,7 +6,6 @@ written once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,9 +19,6 @@ from psycopg.types.string import StrDumperUnknown
 from archiver import database
 from archiver.dialect import to_postgres
 from archiver.postgres_hosts import Place, found_first, is_several
-
-# What it would say goes with the error that is raised, or is no trouble; in no format of ours.
-logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 Error = psycopg.Error
 _DATA_FAULTS = (psycopg.IntegrityError, psycopg.DataError)

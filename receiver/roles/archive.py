@@ -21,7 +21,7 @@ from archiver.derive import Derive
 from archiver.deriving.pool import Pool
 from archiver.desk.uploads import sweep as sweep_uploads
 from archiver.egress import Egress, EgressPolicy
-from archiver.errors import BucketError, CatalogUnavailableError
+from archiver.errors import BucketError, CatalogUnavailableError, LedElsewhereError
 from archiver.inbox.pruning import Pruner
 from archiver.indexing import fill
 from archiver.leaps import note_time, settle_leap
