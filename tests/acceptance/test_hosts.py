@@ -9,6 +9,7 @@ renderers are not among them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from tests import hosts
 from tests.acceptance.hosted import WORK
 from tests.archiver import postgres_server
 
-pytestmark = pytest.mark.skipif(bool(hosts.missing()), reason=hosts.missing() or "nothing is")
+pytestmark = [
+    pytest.mark.torture,
+    pytest.mark.skipif(bool(hosts.missing()), reason=hosts.missing() or "nothing is"),
+]
 
 DRILLS = "tests.acceptance.falling_hosts"
 # Far beyond what was ever seen, for a machine that has other things to do.
@@ -33,8 +37,17 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return told
 
 
-def test_what_was_acknowledged_is_kept_once(seen: Any) -> None:
+def test_what_was_acknowledged_is_kept_once(
+    seen: Any, record_property: Callable[[str, object], None]
+) -> None:
     """Whichever receiver has taken it, and to whichever it came again."""
+    took = seen["took"]
+    record_property("dose", f"9 hosts, 6 falls, {seen['acknowledged']} acknowledged")
+    record_property(
+        "result",
+        f"{seen['lost']} lost, {seen['duplicates']} twice; after its promotion a standby serves in"
+        f" {max(took['served after the promotion']):.1f} s",
+    )
     assert seen["acknowledged"] == seen["letters"] + seen["pictures"]
     assert seen["redelivered"] > 0
     assert (seen["lost"], seen["duplicates"]) == (0, 0)
@@ -75,8 +88,11 @@ def test_logs_hold_nothing_but_lines_of_ours(seen: Any) -> None:
     assert (seen["strange lines"], seen["faults of ours"]) == ([], [])
 
 
-def test_losses_would_be_seen(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_losses_would_be_seen(
+    tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]
+) -> None:
     """The control: what an asynchronous standby had not heard of is lost with its primary."""
     postgres_server.wanted()
     told = hosts.among_hosts(DRILLS, tmp_path_factory.mktemp("hosts"), drill="asynchronous")
     assert told["acknowledged"] > told["lost"] > 0
+    record_property("control", f"with an asynchronous standby {told['lost']} lost")

@@ -10,6 +10,7 @@ from tests.torture.deaths import kills
 from tests.torture.fuzz import fuzz
 from tests.torture.inboxes import inboxes
 from tests.torture.lifecycle import lifecycle
+from tests.torture.many_hosts import many_hosts
 from tests.torture.power_cut import power_cut
 from tests.torture.receiver_attacks import receiver
 from tests.torture.restarts import restarts
@@ -23,6 +24,7 @@ TRIALS: dict[str, Trial] = {
     "kills": kills,
     "restarts": restarts,
     "inboxes": inboxes,
+    "hosts": many_hosts,
     "soak": soak,
     "power_cut": power_cut,
     "bad_disks": bad_disks,
