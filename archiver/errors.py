@@ -50,6 +50,10 @@ class BackupError(HoldfastError):
     """A backup could not be taken or restored; nothing was changed, and the sentence says why."""
 
 
+class MoveError(HoldfastError):
+    """An archive cannot be moved so; the operator's to mend, and its files are as they were."""
+
+
 class NotAnObjectKeyError(HoldfastError):
     """A key that does not come from ``archiver.keys`` was given to a bucket; a bug of ours."""
 

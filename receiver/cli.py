@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "Take what a query finds out of the archive: pictures, or what is known of them.",
     "forget": "Have a generation, a slot or a picture vanish for ever, everywhere.",
     "jobs": "Show the units of work; try some now, hold, release or cancel them.",
+    "migrate": "Move an archive that has outgrown its files to a PostgreSQL, beside its service.",
     "rebuild": "Make the index anew out of the bucket alone, or compare it with the bucket.",
     "reindex": "Fill the search index anew, should it ever be in doubt.",
     "render": "Draw again what a provider lost, or see what would be drawn for it.",

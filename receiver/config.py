@@ -81,14 +81,15 @@ def _with_secret_files(table: T, where: str = "") -> T:
         plain, files = getattr(table, name), getattr(table, f"{name}_file")
         place = f"{where}{name}_file"
         if isinstance(files, Mapping):
-            read = {label: _secret(file, f"{place}.{label}") for label, file in files.items()}
+            read = {label: secret_in(file, f"{place}.{label}") for label, file in files.items()}
             changed |= {name: {**plain, **read}, f"{name}_file": {}}
         elif files:
-            changed |= {name: _secret(files, place), f"{name}_file": ""}
+            changed |= {name: secret_in(files, place), f"{name}_file": ""}
     return msgspec.structs.replace(table, **changed)
 
 
-def _secret(file: str, setting: str) -> str:
+def secret_in(file: str, setting: str) -> str:
+    """The secret that a file holds, named by that setting; raises ConfigError."""
     try:
         secret = Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -137,8 +138,13 @@ def _check(config: Config) -> None:
             raise ConfigError(f"providers.{name}.base_url is not https://host without a path")
 
 
+def has_password(url: str) -> bool:
+    """Whether a server's URL has a password in it, which is no place for one."""
+    return _PASSWORD(url) is not None
+
+
 def _check_catalog(catalog: CatalogTable) -> None:
-    if catalog.is_on_server and _PASSWORD(catalog.url):
+    if catalog.is_on_server and has_password(catalog.url):
         raise ConfigError(
             "catalog.url has a password in it, which would be shown wherever the URL is: put it "
             "into catalog.password or catalog.password_file"

@@ -13,6 +13,7 @@ from archiver.catalog.stores import Search
 from archiver.database import Connection
 from archiver.errors import CatalogUnavailableError, LedElsewhereError
 from archiver.moments import from_millis
+from archiver.moves import ARRIVING, is_arriving
 from archiver.writer import Database
 
 # Whoever holds it is the catalog's one writer until his transaction ends, on whichever host.
@@ -34,6 +35,10 @@ ON_A_SERVER = Search(texts=PostgresTexts, walks=PostgresWalks, time=_time)  # ty
 
 class _LeaderTaken(postgres.Error):
     """Another session leads."""
+
+
+class _Arriving(postgres.Error):
+    """Not all of the archive is there yet."""
 
 
 class PostgresStore:
@@ -98,18 +103,31 @@ class PostgresStore:
         """See `Store.unavailable`."""
         if isinstance(error, _LeaderTaken):
             return LedElsewhereError("the archive role of another node has this catalog's work")
+        if isinstance(error, _Arriving):
+            return CatalogUnavailableError(f"the catalog cannot be used yet: {ARRIVING}")
         return CatalogUnavailableError(
             f"the catalog on PostgreSQL cannot be used ({postgres.said(error)}); nothing that was "
             "acknowledged is lost: see that the server of catalog.url runs, takes writes and has "
             "room, and holdfast goes on by itself"
         )
 
-    def _leading(self) -> postgres.Connection:
+    def lead(self) -> postgres.Connection:
+        """A connection that leads while it lasts, whatever is in the database; raises `error`."""
         connection = postgres.connect(self._url)
         try:
             ((leads,),) = connection.execute("SELECT pg_try_advisory_lock(?)", (_LEADER_LOCK,))
             if not leads:
                 raise _LeaderTaken
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _leading(self) -> postgres.Connection:
+        connection = self.lead()
+        try:
+            if is_arriving(connection):
+                raise _Arriving
         except BaseException:
             connection.close()
             raise

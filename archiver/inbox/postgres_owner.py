@@ -14,6 +14,7 @@ from datetime import datetime
 
 from archiver.errors import InboxUnavailableError
 from archiver.inbox.postgres_tables import make_tables
+from archiver.moves import ARRIVING, is_arriving
 from archiver.postgres import Connection, LockTaken
 
 _HOLDER = """
@@ -79,6 +80,11 @@ def own(connection: Connection, name: str, predecessors: Iterable[Backend]) -> O
         connection.execute("SELECT pg_advisory_lock(?)", (lock,))
     except LockTaken:
         raise _in_use(connection, name, lock) from None
+    # Asked only now, for whoever moves an archive there says so first and then looks for locks.
+    if is_arriving(connection):
+        raise InboxUnavailableError(
+            f"the inbox {name} cannot be used yet, and nothing was acknowledged: {ARRIVING}"
+        )
     # Asked only now: a statement sees what was committed before it began, not before the lock.
     ((last,),) = connection.execute(
         "SELECT coalesce(max(position), 0) FROM deliveries WHERE inbox = ?", (inbox,)

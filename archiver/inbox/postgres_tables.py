@@ -42,6 +42,13 @@ CREATE UNIQUE INDEX deliveries_once
     ON deliveries (sha256, sha256(path_token), source, heard)
 """
 
+# What came from two files, and had been taken in by both. Whoever asks `deliveries` is answered out
+# of this table, too; the index by which a delivery is known again is not this one's.
+DOUBLES = "deliveries_twice"
+_DOUBLES = f"""
+CREATE TABLE IF NOT EXISTS {DOUBLES} (PRIMARY KEY (inbox, position)) INHERITS (deliveries)
+"""
+
 _STEPS: tuple[tuple[str, ...], ...] = ((_INBOXES, _DELIVERIES, _ONCE),)
 
 _LOCK = int.from_bytes(b"holdfast")
@@ -62,6 +69,11 @@ def make_tables(connection: Connection) -> None:
             connection.execute(statement)
         connection.execute("INSERT INTO inbox_steps VALUES (?)", (step,))
     connection.execute("COMMIT")
+
+
+def make_doubles(connection: Connection) -> None:
+    """Makes the table of those deliveries that another inbox has as well; raises Error."""
+    connection.execute(_DOUBLES)
 
 
 def _steps_taken(connection: Connection) -> int:

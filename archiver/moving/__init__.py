@@ -1,0 +1,1 @@
+"""An archive moved from files to a server: copied beside its service, and compared row by row."""
