@@ -92,47 +92,48 @@ class Moving:
             require_unused(target)
             pairs = _pairs(source, target)
             versions = source.versions()
-            written = self._walk("copying", pairs, mends=True)
-            digest = sha256()
-            differing = [
-                tally
-                for tally in self._walk("comparing", pairs, mends=False, hashed=digest.update)
-                if tally.changed
-            ]
+            written, digests = self._walk("copying", pairs, mends=True)
+            # Where nothing differed, every row has just been compared.
+            anew = [pair for pair, tally in zip(pairs, written, strict=True) if tally.changed]
+            compared, others = self._walk("comparing", anew, mends=False)
+            differing = [tally for tally in compared if tally.changed]
             if not alone or versions != source.versions():
                 return Moved(state=State.COPIED, written=written, differing=differing)
             if differing:
                 return Moved(state=State.DIFFERS, written=written, differing=differing)
-            hand_over(target, source, rows_sha256=digest.digest(), now=self.now())
+            hand_over(target, source, rows_sha256=_joined(digests | others), now=self.now())
             return Moved(state=State.MOVED, written=written)
 
     def _moved_before(self, source: Source, target: Connection, move: Move) -> Moved:
         """Whether the files are still what was moved; what is there has long gone on."""
-        digest = sha256()
         pairs = _pairs(source, target)
         total = sum(pair.count() for pair in pairs)
+        digests: dict[str, bytes] = {}
         for pair in pairs:
+            digest = sha256()
             for _, portion in portions_of(pair):
                 for row in portion.rows.values():
                     digest.update(as_bytes(pair, pair.seen(row)))
                 self.progress("reading", total, len(portion.rows))
-        same = digest.digest() == move.rows_sha256
+            digests[pair.name] = digest.digest()
+        same = _joined(digests) == move.rows_sha256
         return Moved(state=State.MOVED_BEFORE if same else State.GONE_ON)
 
     def _walk(
-        self,
-        what: str,
-        pairs: Sequence[Pair],
-        *,
-        mends: bool,
-        hashed: Callable[[bytes], object] = lambda row: None,
-    ) -> list[Tally]:
+        self, what: str, pairs: Sequence[Pair], *, mends: bool
+    ) -> tuple[list[Tally], dict[str, bytes]]:
+        """What it came to for each table, and the digests of their rows."""
         total = sum(pair.count() for pair in pairs)
+        tallies, digests = [], {}
 
         def told(rows: int) -> None:
             self.progress(what, total, rows)
 
-        return [walk(pair, mends=mends, told=told, hashed=hashed) for pair in pairs]
+        for pair in pairs:
+            digest = sha256()
+            tallies.append(walk(pair, mends=mends, told=told, hashed=digest.update))
+            digests[pair.name] = digest.digest()
+        return tallies, digests
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Source, Connection]]:
@@ -152,3 +153,8 @@ class Moving:
 def _pairs(source: Source, target: Connection) -> list[Pair]:
     inboxes = [DeliveriesPair(file, target) for file in source.inboxes]
     return [*pairs_of(source.catalog, target), NamesPair(source.inboxes, target), *inboxes]
+
+
+def _joined(digests: Mapping[str, bytes]) -> bytes:
+    """One digest of those of all tables."""
+    return sha256(b"".join(digests[name] for name in sorted(digests))).digest()
