@@ -16,7 +16,7 @@ from archiver.inbox.postgres_tables import make_tables
 from archiver.moves import Move, known_move
 from archiver.moving.source import Source
 from archiver.moving.tables import TABLES
-from archiver.postgres import Connection, Error, commit
+from archiver.postgres import Connection, Error, commit, said
 
 # What no archive that has heard anything is without.
 _TELLING = ("generations", "observations", "deliveries", "tombstones")
@@ -42,7 +42,7 @@ _NAMES = [table.name for table in TABLES]
 def led(url: str) -> Iterator[Connection]:
     """A connection beside which no other moves anything there, nor any archive role works.
 
-    Raises MoveError if one does, and CatalogUnavailableError.
+    Raises MoveError if one does, or if the server cannot be used; so does whatever is inside.
     """
     store = PostgresStore(url)
     try:
@@ -53,13 +53,15 @@ def led(url: str) -> Iterator[Connection]:
         finally:
             connection.close()
     except Error as error:
-        told = store.unavailable(error)
-        if isinstance(told, LedElsewhereError):
+        if isinstance(store.unavailable(error), LedElsewhereError):
             raise MoveError(
                 "a service works in that database, or another archive is just being moved there: "
                 "nothing was changed; stop it, or name another database"
             ) from None
-        raise told from None
+        raise MoveError(
+            f"the database that --to names cannot be used ({said(error)}): see that its server "
+            "runs, takes writes and has room; type the same again, and it goes on where it was"
+        ) from None
 
 
 def require_its_own(connection: Connection, archive: str) -> Move | None:

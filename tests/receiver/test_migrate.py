@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archiver.catalog import Catalog
+from archiver.moving.move import Moved, Moving
 from receiver.cli import main
 from receiver.config import from_tree
 from receiver.roles.premises import take
+from receiver.roles.supervisor import ROLES
 from tests.archiver.moving.outgrown import bytes_of, make
 from tests.archiver.postgres_server import PostgresServer, running
 
@@ -76,14 +78,24 @@ def test_it_is_moved_and_says_what_to_configure(desk: Desk) -> None:
     assert "rows compared" in told.stderr
 
 
-def test_beside_a_service_it_copies_and_says_what_is_left(desk: Desk) -> None:
+def test_beside_a_service_it_copies_and_says_what_is_left(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever role runs; and it holds no lock that a service wants."""
-    before = bytes_of(desk.folder)
-    with take(desk.folder, "receive"):
+    before, run, started = bytes_of(desk.folder), Moving.run, []
+
+    def run_beside(moving: Moving, *, alone: bool) -> Moved:
+        if not alone:
+            take(desk.folder, ROLES[0]).close()
+            started.append(ROLES[0])
+        return run(moving, alone=alone)
+
+    monkeypatch.setattr(Moving, "run", run_beside)
+    with take(desk.folder, ROLES[-1]):
         told = desk.move()
         assert (told.exit_code, told.stdout) == (3, "")
         assert "Stop it, and type the same again" in told.stderr
-        take(desk.folder, "archive").close()
+    assert started == [ROLES[0]]
     assert last(desk.move("--json"))["state"] == "moved"
     assert bytes_of(desk.folder) == before
 
