@@ -8,21 +8,28 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
+from archiver import clock
 from archiver.catalog import Catalog, CatalogReader, Tables
 from archiver.catalog.cards import PUT_VALUE
 from archiver.catalog.postgres_migrations import STEPS, migrate, steps_done
 from archiver.catalog.postgres_store import _LEADER_LOCK
 from archiver.catalog.stores import store_of
 from archiver.errors import CatalogUnavailableError, ConfigError, LedElsewhereError
+from archiver.moments import from_millis
 from archiver.postgres import Error, connect, is_data_fault, opened
+from archiver.work import Job, JobKind, WantedJob
+from archiver.worker import LEASE_SECONDS, Bench, Settle, Worker
 from tests.archiver.catalog.scratch import scratch_on
 from tests.archiver.generated import linked
 from tests.archiver.postgres_server import PostgresServer, running
 from tests.archiver.stories import broken_promises_in
-from tests.clocks import NOON
+from tests.clocks import NOON, FrozenClock
+
+SEAL = WantedJob(kind=JobKind.SEAL, subject=1, target="1")
 
 
 @pytest.fixture
@@ -150,6 +157,33 @@ async def begun(catalog: Catalog) -> None:
         while True:
             with suppress(LedElsewhereError):
                 return await catalog.start()
+
+
+async def test_leases_go_by_the_servers_clock(catalog: Catalog, reader: CatalogReader) -> None:
+    """A node whose clock is an hour behind neither ends others' leases nor has its own ended."""
+
+    async def perform(_: Job) -> Settle:
+        stop.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    stop = asyncio.Event()
+    behind = FrozenClock(clock.now() - timedelta(hours=1))
+    await catalog.write(lambda tables: tables.jobs.want([SEAL], now=behind()))
+    bench = Bench(perform=perform, slots=1, per_host=1)
+    worker = Worker(catalog, {JobKind.SEAL: bench}, name="w", now=behind, keeps_time=False)
+    working = asyncio.create_task(worker.run(stop, drain_seconds=60))
+    await stop.wait()
+    lease_until = await reader.read(lease)
+    assert 0 < (lease_until - clock.now()).total_seconds() <= LEASE_SECONDS
+    working.cancel()
+    await asyncio.wait([working])
+
+
+def lease(tables: Tables) -> datetime:
+    """Until when the one job is leased."""
+    ((millis,),) = tables.connection.execute("SELECT lease_until FROM jobs").fetchall()
+    return from_millis(millis)
 
 
 async def test_a_view_is_of_one_moment_and_cannot_write(
