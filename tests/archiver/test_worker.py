@@ -344,7 +344,7 @@ async def test_whoever_was_taken_over_from_leaves_at_once(
     """What is under way is the other node's to do; nobody waits for its end, or tries for ever."""
     await want(catalog, 1)
     worker = worker_of(catalog, clock, hands.perform)
-    running = asyncio.create_task(worker.run(asyncio.Event(), drain_seconds=3600))
+    running = asyncio.create_task(worker.run(asyncio.Event(), drain_seconds=2 * PATIENCE_SECONDS))
     await hands.begun.get()
 
     async def write(_work: object) -> None:
