@@ -35,6 +35,9 @@ LOCK_SECONDS = 5
 # Of a host that has vanished the kernel hears nothing at all.
 _SILENT_SECONDS = 10
 
+# Where in the server a commit waits.
+_WAITS_FOR_STANDBY = "SyncRepWaitForLSN"
+
 # PostgreSQL's text has no U+0000; this is the sign by which it is drawn.
 _NUL, _DRAWN_NUL = "\0", "\u2400"
 
@@ -43,6 +46,7 @@ _NUL, _DRAWN_NUL = "\0", "\u2400"
 _HARMLESS = (
     "the URL cannot be read",
     "the transaction was given up before its end",
+    "the wait for the standby was cancelled",
     "Connection refused",
     "Connection reset by peer",
     "connection timeout expired",
@@ -88,6 +92,9 @@ class Connection:
 
     def __init__(self, raw: psycopg.Connection[tuple[Any, ...]]) -> None:
         self.raw = raw
+        # Whether a commit was given out that its synchronous standby has not confirmed.
+        self.is_doubtful = False
+        raw.add_notice_handler(self._hear)
 
     def execute(
         self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
@@ -106,6 +113,13 @@ class Connection:
     def close(self) -> None:
         """Lets the server go; whatever was not committed is undone there."""
         self.raw.close()
+
+    def _hear(self, told: psycopg.errors.Diagnostic) -> None:
+        """Whoever cancels a commit that waits for the standby gets a warning, and the commit.
+
+        The warning has no code of its own, and its words are in the server's language.
+        """
+        self.is_doubtful |= told.source_function == _WAITS_FOR_STANDBY
 
 
 def connect(
@@ -183,6 +197,12 @@ def commit(connection: database.Connection) -> None:
     told = connection.execute("COMMIT").statusmessage
     if told != "COMMIT":
         raise psycopg.OperationalError("the transaction was given up before its end")
+
+
+def require_confirmed(connection: Connection) -> None:
+    """Raises Error if a commit of this connection stands which a failover may still undo."""
+    if connection.is_doubtful:
+        raise psycopg.OperationalError("the wait for the standby was cancelled")
 
 
 class Server(Generic[Opened]):

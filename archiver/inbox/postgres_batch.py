@@ -14,7 +14,7 @@ from hashlib import sha256
 from archiver.inbox import Recorded
 from archiver.inbox.batch import Prove, Prune
 from archiver.inbox.postgres_owner import Owned
-from archiver.postgres import Connection
+from archiver.postgres import Connection, require_confirmed
 
 CHANNEL = "holdfast_inbox"
 
@@ -105,6 +105,7 @@ def write(owned: Owned, items: Sequence[Item], *, tell: bool) -> Sequence[Record
     given = {position for cursor in inserted for (position,) in cursor.fetchall()}
     if rows and not given:
         _confirm(connection)
+    require_confirmed(connection)
     owned.last = max(given, default=owned.last)
     owned.told = max((it[0] for cursor in told for it in cursor.fetchall()), default=owned.told)
     fresh = {key for key, position in positions.items() if position in given}
