@@ -30,8 +30,9 @@ bench: $(VENV)/.bench ## how fast everything is, against what people would write
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks.gateway
-	$(BIN)/python -m benchmarks.absorb
-	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.absorb --postgres
+	$(BIN)/python -m benchmarks.nodes
+	$(BIN)/python -m benchmarks.queue --postgres
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.rebuild
 	$(BIN)/python -m benchmarks.render
