@@ -72,7 +72,8 @@ class PostgresStore:
         Whoever leads does so by the session that writes: nothing of his can be committed once
         another may have begun to.
         """
-        return postgres.Server(self._leading if leads else lambda: postgres.connect(self._url))
+        opened = self.lead if leads else lambda: postgres.connect(self._url)
+        return postgres.Server(lambda: _complete(opened()))
 
     def for_reading(self) -> postgres.Connection:
         """See `Store.for_reading`."""
@@ -123,12 +124,13 @@ class PostgresStore:
             raise
         return connection
 
-    def _leading(self) -> postgres.Connection:
-        connection = self.lead()
-        try:
-            if is_arriving(connection):
-                raise _Arriving
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+
+def _complete(connection: postgres.Connection) -> postgres.Connection:
+    """The connection, if all of the archive is there."""
+    try:
+        if is_arriving(connection):
+            raise _Arriving
+    except BaseException:
+        connection.close()
+        raise
+    return connection

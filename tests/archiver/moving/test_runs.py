@@ -183,11 +183,12 @@ def test_a_delivery_that_differs_is_found(folder: Path, url: str, column: str) -
 
 
 async def test_nobody_uses_it_before_all_is_there(folder: Path, url: str) -> None:
-    """No archive role leads, no inbox is taken; afterwards both."""
+    """No archive role leads, none helps, no inbox is taken; afterwards all of that."""
     await asyncio.to_thread(moved, folder, url, alone=False)
-    catalog, inbox = Catalog(url, leads=True), PostgresInbox(url, "receive@a")
-    with pytest.raises(CatalogUnavailableError, match="still being moved"):
-        await catalog.start()
+    inbox = PostgresInbox(url, "receive@a")
+    for leads in (True, False):
+        with pytest.raises(CatalogUnavailableError, match="still being moved"):
+            await Catalog(url, leads=leads).start()
     with pytest.raises(InboxUnavailableError, match="still being moved"):
         await inbox.start()
     await asyncio.to_thread(moved, folder, url)
