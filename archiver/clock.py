@@ -1,7 +1,7 @@
 """The only room that asks what time it is; everything else is told."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> datetime:
@@ -13,3 +13,21 @@ def now() -> datetime:
 def monotonic() -> float:
     """Seconds on a clock that never jumps, for measuring durations inside one process."""
     return time.monotonic()
+
+
+class Corrected:
+    """The time by another's clock, as far as it was heard of last; at first by one's own.
+
+    For who compares his time with moments that others have written.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """See `now`."""
+        return now() + self._ahead
+
+    def hear(self, moment: datetime) -> None:
+        """That is what time it is now, by the other's clock."""
+        self._ahead = moment - now()

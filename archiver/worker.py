@@ -22,8 +22,8 @@ from archiver.errors import (
     LeaseLostError,
     LedElsewhereError,
 )
-from archiver.leaps import settle_leap
-from archiver.log import logger
+from archiver.leaps import is_time_steady, settle_leap
+from archiver.log import Outage, logger
 from archiver.metrics import JOBS_SETTLED
 from archiver.work import Job, JobKind, JobState
 
@@ -49,6 +49,8 @@ IDLE_SECONDS = 0.25
 UNAVAILABLE_SECONDS = 1.0
 # After a bug of ours the job waits this long, so that it neither spins nor is lost.
 FAULT_PAUSE = timedelta(seconds=30)
+# What met a database that is being started again is tried again soon.
+PUT_OFF = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,13 +73,19 @@ class Worker:
         name: str,
         now: Callable[[], datetime],
         keeps_time: bool = True,
+        hear: Callable[[datetime], None] = lambda moment: None,
     ) -> None:
-        """`keeps_time` is for the one worker of a catalog that looks after leaps of its clock."""
+        """`keeps_time` is for the one worker of a catalog that looks after leaps of its clock.
+
+        `hear` is told with each claim what time it is for all who write in the catalog.
+        """
         self._catalog = catalog
         self._benches = benches
         self._name = name
         self._now = now
         self._keeps_time = keeps_time
+        self._outage = Outage("catalog unavailable", "the catalog is available again")
+        self._hear = hear
         self._running: dict[asyncio.Task[None], Job] = {}
         self._performing: dict[tuple[int, int], Job] = {}
         self._wake = asyncio.Event()
@@ -102,7 +110,9 @@ class Worker:
                     drain_seconds = 0.0
                     raise
                 except CatalogUnavailableError as error:
-                    logger().error("catalog unavailable", error=str(error))
+                    self._outage.met(error)
+                else:
+                    self._outage.over()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
         finally:
@@ -115,10 +125,13 @@ class Worker:
         def claim(tables: Tables) -> list[Job]:
             # Not before its turn came, or time would seem to go back.
             now = tables.time(self._now)
+            self._hear(now)
             if self._keeps_time:
                 settle_leap(tables, now=now)
             tables.jobs.promote(now=now)
-            tables.jobs.recover(now=now)
+            # Of a time that has leapt nobody's lease has run out by rights.
+            if self._keeps_time or is_time_steady(tables, now=now):
+                tables.jobs.recover(now=now)
             return [
                 job
                 for kind, (limit, busy_hosts) in room.items()
@@ -159,7 +172,7 @@ class Worker:
         try:
             settle = await self._benches[job.kind].perform(job)
         except (CatalogUnavailableError, InboxUnavailableError) as error:
-            logger().error("a job waits", kind=job.kind, job=job.id, error=str(error))
+            self._outage.met(error)
             settle = self._put_off(job)
         except Exception as error:
             logger().exception("a job failed by a fault of ours", kind=job.kind, job=job.id)
@@ -173,6 +186,8 @@ class Worker:
         while True:
             try:
                 settled = await self._catalog.write(settle)
+            except LedElsewhereError:
+                return  # who leads now does it anew
             except CatalogUnavailableError as error:
                 # The work is done and safe; only its row is missing. The fence keeps this honest.
                 logger().error("catalog unavailable", job=job.id, error=str(error))
@@ -203,8 +218,9 @@ class Worker:
         now = self._now()
 
         def settle(tables: Tables) -> Settled:
-            run_at = now + timedelta(seconds=UNAVAILABLE_SECONDS)
-            tables.jobs.finish(job, JobState.SCHEDULED, run_at=run_at, now=now)
+            tables.jobs.finish(
+                job, JobState.SCHEDULED, run_at=now + PUT_OFF, forgiven=True, now=now
+            )
             return Settled(outcome="put off", says={})
 
         return settle

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from archiver import log
 from archiver.process import main
 from fallback_renderer.beside import desk_beside
 from fallback_renderer.role import work_for
@@ -24,6 +25,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Draws until told to stop, then gives back what is under way."""
     config = orders.config
+    log.conceal([config.catalog.password])
     render = from_settings(config.render)
     async with desk_beside(config) as desk:
         spool = _emptied(config.catalog.folder / "spool" / "render")

@@ -99,6 +99,10 @@ class CatalogTable(msgspec.Struct, frozen=True, kw_only=True):
     data_folder: str = ""
     allow_unsafe_sqlite: bool = False
 
+    def __repr__(self) -> str:
+        """What may be shown."""
+        return f"{type(self).__name__}(url={self.url!r})"
+
     @property
     def where(self) -> Path | str:
         """The catalog's file, or the URL by which its server is reached: a secret."""

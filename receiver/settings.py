@@ -10,6 +10,7 @@ from typing import Any, Literal
 from archiver.drivers import is_on_server, with_password
 from archiver.errors import ConfigError
 from archiver.log import Style
+from archiver.redact import redact
 from receiver.measures import Count, Days, Hours, Network, Seconds, Sha256, Size, networks
 from receiver.provider_tables import Providers
 from receiver.sections import Section
@@ -255,7 +256,7 @@ def _sqlite_path(url: str) -> Path:
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
         raise ConfigError(
-            f"catalog.url = {url!r} is not sqlite:///relative/path, sqlite:////absolute/path or "
-            "postgresql://user@host/database"
+            f"catalog.url = {redact(url)!r} is not sqlite:///relative/path, "
+            "sqlite:////absolute/path or postgresql://user@host/database"
         )
     return Path(path).absolute()

@@ -76,8 +76,12 @@ class InboxReader(Protocol):
 class OwnedInbox(InboxWriter, Protocol):
     """An inbox in the hands of the one process that writes it."""
 
-    async def start(self) -> None:
-        """Takes the inbox, made if missing; raises InboxUnavailableError."""
+    async def start(self, *, opened: bool = True) -> None:
+        """Takes the inbox, made if missing; raises InboxUnavailableError.
+
+        Unless `opened`: then the first delivery takes it, and whoever sent that is told if it
+        cannot be taken.
+        """
         ...
 
     async def prune(self, first: int, last: int) -> None:

@@ -53,10 +53,10 @@ class PostgresInbox:
             f"inbox {name}", Server(self._own), self._commit
         )
 
-    async def start(self) -> None:
-        """Takes the inbox, made if missing; raises InboxUnavailableError."""
+    async def start(self, *, opened: bool = True) -> None:
+        """See `OwnedInbox.start`."""
         try:
-            await self._writer.start()
+            await self._writer.start(opened=opened)
         except (Error, OSError) as error:
             raise self._unavailable(error) from None
 

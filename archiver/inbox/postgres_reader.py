@@ -32,13 +32,25 @@ class PostgresInboxReader:
     A lost connection is made again by the next question. Every method raises InboxUnavailableError.
     """
 
-    def __init__(self, url: str, name: str, *, look_seconds: float = LOOK_SECONDS) -> None:
-        """`changed` asks the server itself so often, should a notification have been lost."""
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        questions: Questions | None = None,
+    ) -> None:
+        """`changed` asks the server itself so often, should a notification have been lost.
+
+        `questions` are those of all readers in a process, which so need one connection together;
+        only whoever asks for changes has another, to be notified by.
+        """
         self._name = name
         self._look_seconds = look_seconds
         self._look_at = 0.0
         self._seen = -1
-        self._questions = Questions(url)
+        self._questions = questions or Questions(url)
+        self._notified = Questions(url)
         # A connection made again does not listen.
         self._listening: Connection | None = None
         try:
@@ -125,17 +137,18 @@ class PostgresInboxReader:
 
     def close(self) -> None:
         """Lets the server go."""
+        self._notified.close()
         self._questions.close()
 
     def _told(self) -> int | None:
         """The newest position that was notified of; None if it is time to look."""
-        connection = self._questions.connection
+        connection = self._notified.connection
         if connection is None or connection is not self._listening:
             return None
         try:
             notes = [note.payload.split() for note in connection.raw.notifies(timeout=0)]
         except Error:
-            self._questions.close()
+            self._notified.close()
             return None
         newest = max((int(position) for inbox, position in notes if inbox == self.uuid), default=0)
         if newest > self._seen:
@@ -144,9 +157,9 @@ class PostgresInboxReader:
         return None if monotonic() >= self._look_at else self._seen
 
     def _look(self) -> int:
-        if self._listening is None or self._listening is not self._questions.connection:
-            self._ask(f"LISTEN {CHANNEL}")
-            self._listening = self._questions.connection
+        if self._listening is None or self._listening is not self._notified.connection:
+            self._notified.ask(self._name, f"LISTEN {CHANNEL}")
+            self._listening = self._notified.connection
         self._look_at = monotonic() + self._look_seconds
         return self.last_position()
 

@@ -28,8 +28,8 @@ class PostgresInboxStore:
     def __init__(self, url: str, node: str) -> None:
         self._url = url
         self._node = node
-        # Who leafs through the inboxes of many nodes takes no connection for each.
-        self._leafing = Questions(url)
+        # Who reads the inboxes of many nodes takes no connection for each.
+        self._questions = Questions(url)
 
     def names(self) -> list[str]:
         """See `InboxStore.names`; none while nobody has made the tables."""
@@ -41,11 +41,11 @@ class PostgresInboxStore:
 
     def reader(self, name: str) -> PostgresInboxReader:
         """See `InboxStore.reader`."""
-        return PostgresInboxReader(self._url, name)
+        return PostgresInboxReader(self._url, name, questions=self._questions)
 
     def leaves(self, name: str) -> PostgresLeaves:
         """See `InboxStore.leaves`."""
-        return PostgresLeaves(self._leafing, name)
+        return PostgresLeaves(self._questions, name)
 
     def added_up(
         self, name: str, *, since: datetime, reached: Callable[[str], int], rows: int

@@ -69,10 +69,10 @@ class SqliteInbox:
             f"inbox {path.stem}", File(lambda: _open(path)), self._commit
         )
 
-    async def start(self) -> None:
-        """Opens the file, made if missing; raises InboxUnavailableError."""
+    async def start(self, *, opened: bool = True) -> None:
+        """See `OwnedInbox.start`."""
         try:
-            await self._writer.start()
+            await self._writer.start(opened=opened)
         except (Error, OSError) as error:
             raise _unavailable(self._path, error) from error
 

@@ -192,7 +192,7 @@ def _take_out(tables: Tables, *, target: Target, tombstone: Tombstone, now: date
         if target.index is None:
             tables.tombstones.erase([manifest_key(*target.name)])
         return True
-    if tables.forgetting.is_worked_on(known, now=now):
+    if tables.forgetting.is_worked_on(known, now=tables.time(lambda: now)):
         return False
     assert known.key is not None
     tables.prunings.order(tables.forgetting.deliveries(known.key), ready=False)

@@ -38,7 +38,7 @@ async def carry_out(
     not_done: Counter[str] = Counter()
     for step in steps:
         if step.kind is Kind.LEASE:
-            await catalog.write(lambda tables: tables.jobs.recover(now=now()))
+            await catalog.write(lambda tables: tables.jobs.recover(now=tables.time(now)))
         for begin in range(0, len(step.jobs), _PORTION):
             if stop.is_set():
                 return not_done

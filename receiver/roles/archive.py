@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -57,6 +57,8 @@ BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 24 * 3600.0
 # Copying takes whatever processor there is; acknowledgements go first.
 NICENESS = 10
+# Not seals: of two nodes that seal one generation the slower might write what it was before.
+_SHARED = (JobKind.FETCH, JobKind.DERIVE)
 # A clock that ran ahead may have given out leases until any time at all.
 _AFTER_ALL_LEASES = datetime.max.replace(tzinfo=UTC)
 
@@ -86,28 +88,29 @@ async def _run(config: Config, stop: asyncio.Event, ready: Callable[[], None]) -
     catalog, reader = Catalog(where, leads=True), CatalogReader(where)
     blobs = bucket_of(config, reader)
     inboxes = Inboxes(inboxes_of(config.catalog))
+    time = clock.Corrected()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(blobs.close)
         stack.callback(reader.close)
         stack.callback(inboxes.close)
         egress = await stack.enter_async_context(Egress(egress_policy(config)))
-        benches = _benches(config, egress, blobs, reader, inboxes)
-        benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack)
+        benches = _benches(config, egress, blobs, reader, inboxes, time)
+        benches[JobKind.DERIVE] = _derives(config, blobs, reader, stack, time)
         tracing.begin(config.tracing.endpoint, "archive")
         stack.push_async_callback(asyncio.to_thread, tracing.end)
         look_after, helper = partial(_look_after, blobs, reader), None
         if config.catalog.is_on_server:
             helper = await stack.enter_async_context(
-                helping(config.catalog, benches, look_after, stop)
+                helping(config.catalog, _shared(benches), look_after, stop, time)
             )
-            benches = {}
+            benches = {kind: it for kind, it in benches.items() if kind not in _SHARED}
         if not await lead(catalog, stop, ready):
             return
         stack.push_async_callback(catalog.close)
-        benches[JobKind.POLL] = await _polls(config, reader, stack)
+        benches[JobKind.POLL] = await _polls(config, reader, stack, time)
         benches |= await notifying.benches(config.notify, reader, stack)
         await stack.enter_async_context(owned(config.catalog))
-        worker = Worker(catalog, benches, name=worker_name(), now=clock.now)
+        worker = Worker(catalog, benches, name=worker_name(), now=time)
         absorb = Absorb(
             catalog, inboxes, now=clock.now, work_planned=partial(_wake, worker, helper)
         )
@@ -137,6 +140,11 @@ async def _run(config: Config, stop: asyncio.Event, ready: Callable[[], None]) -
                 task.cancel()
 
 
+def _shared(benches: Mapping[JobKind, Bench]) -> dict[JobKind, Bench]:
+    """What every node does."""
+    return {kind: bench for kind, bench in benches.items() if kind in _SHARED}
+
+
 def _wake(worker: Worker, helper: Worker | None) -> None:
     """There may be work for both."""
     worker.wake()
@@ -145,7 +153,12 @@ def _wake(worker: Worker, helper: Worker | None) -> None:
 
 
 def _benches(
-    config: Config, egress: Egress, blobs: BlobStore, reader: CatalogReader, inboxes: Inboxes
+    config: Config,
+    egress: Egress,
+    blobs: BlobStore,
+    reader: CatalogReader,
+    inboxes: Inboxes,
+    now: Callable[[], datetime],
 ) -> dict[JobKind, Bench]:
     random = SystemRandom().random
     spool = config.catalog.folder / "spool"
@@ -156,13 +169,13 @@ def _benches(
         reveal=inboxes.reveal,
         download_hosts=lambda provider: download_hosts(config, provider),
         patience_seconds=config.archive.patience_seconds,
-        now=clock.now,
+        now=now,
         random=random,
     )
     for provider in PROVIDERS:
         LINKS_EXPIRED.labels(provider)  # a rise is seen only of what was there before
     signer = signer_of(config)
-    seal = Seal(blobs=blobs, catalog=reader, now=clock.now, random=random, signer=signer)
+    seal = Seal(blobs=blobs, catalog=reader, now=now, random=random, signer=signer)
     archive = config.archive
     return {
         JobKind.FETCH: Bench(
@@ -172,7 +185,9 @@ def _benches(
     }
 
 
-async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -> Bench:
+async def _polls(
+    config: Config, reader: CatalogReader, stack: AsyncExitStack, now: Callable[[], datetime]
+) -> Bench:
     """What providers answer is heard by this role, in an inbox of its own."""
     catalog, store = config.catalog, inboxes_of(config.catalog)
     inbox = store.writer("archive")
@@ -184,17 +199,19 @@ async def _polls(config: Config, reader: CatalogReader, stack: AsyncExitStack) -
         apis=config.providers.all,
         upstream=await stack.enter_async_context(Upstream()),
         accounts=open_accounts(catalog.folder),
-        now=clock.now,
+        now=now,
         monotonic=clock.monotonic,
     )
-    poll = Poll(
-        asking=asking, catalog=reader, inbox=inbox, now=clock.now, random=SystemRandom().random
-    )
+    poll = Poll(asking=asking, catalog=reader, inbox=inbox, now=now, random=SystemRandom().random)
     return Bench(perform=poll.perform, slots=config.archive.polls, per_host=config.archive.polls)
 
 
 def _derives(
-    config: Config, blobs: BlobStore, reader: CatalogReader, stack: AsyncExitStack
+    config: Config,
+    blobs: BlobStore,
+    reader: CatalogReader,
+    stack: AsyncExitStack,
+    now: Callable[[], datetime],
 ) -> Bench:
     """Pictures are decoded by processes of their own, when nobody else wants the processor."""
     spool, children = config.catalog.folder / "spool" / "derive", config.archive.derives
@@ -206,7 +223,7 @@ def _derives(
         catalog=reader,
         pool=pool,
         spool=spool,
-        now=clock.now,
+        now=now,
         random=SystemRandom().random,
     )
     return Bench(perform=derive.perform, slots=children, per_host=children)
@@ -240,7 +257,7 @@ async def _sweep(blobs: BlobStore, reader: CatalogReader) -> None:
     try:
         count = await blobs.sweep(begun_before=clock.now() - timedelta(seconds=SWEEP_SECONDS))
         count += await sweep_uploads(blobs, reader)
-    except BucketError as error:
+    except (BucketError, CatalogUnavailableError) as error:
         logger().warning("unfinished uploads could not be removed", error=str(error))
     else:
         if count:

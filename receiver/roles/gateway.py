@@ -27,7 +27,7 @@ from receiver.pictures import PREFIX, PictureLinks, Pictures
 from receiver.readiness import Readiness
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
-from receiver.stores import inboxes_of
+from receiver.stores import inboxes_of, start_inbox
 from receiver.upstream import Upstream
 
 NONCE_BYTES = 16
@@ -40,7 +40,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     accounts = open_accounts(config.catalog.folder)
     store = inboxes_of(config.catalog)
     inbox = store.writer("gateway")
-    await inbox.start()
+    await start_inbox(inbox, config.catalog)
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
     try:
         async with (

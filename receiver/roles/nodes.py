@@ -1,7 +1,7 @@
-"""The archive role on one of many nodes: all of them fetch, seal and make previews; one leads.
+"""The archive role on one of many nodes: all of them fetch and make previews, and one leads.
 
-Whoever leads does what is to be done once for all: absorbs, asks providers, tells of what happened
-and looks after the archive. A catalog in a file has one node, which leads.
+Whoever leads does what is to be done once for all: absorbs, seals, asks providers, tells of what
+happened and looks after the archive. A catalog in a file has one node, which leads.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ async def helping(
     benches: Mapping[JobKind, Bench],
     look_after: Callable[[], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
+    time: clock.Corrected,
 ) -> AsyncIterator[Worker]:
     """Works at these benches while inside, whoever leads; raises CatalogUnavailableError.
 
-    After `stop` what is under way is finished. `look_after` looks after the bucket meanwhile.
+    After `stop` what is under way is finished. `look_after` looks after the bucket meanwhile;
+    `time` hears what time it is on the server.
     """
     writer = Catalog(catalog.where)
     await writer.start()
-    worker = Worker(writer, benches, name=worker_name(), now=clock.now, keeps_time=False)
+    worker = Worker(writer, benches, name=worker_name(), now=time, keeps_time=False, hear=time.hear)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, drain_seconds=DRAIN_SECONDS))

@@ -22,7 +22,7 @@ from receiver.readiness import Readiness
 from receiver.reading import Room
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.sources import verifiers
-from receiver.stores import inboxes_of
+from receiver.stores import inboxes_of, start_inbox
 from receiver.webhook import Webhook
 
 _AGE_SECONDS = 3600.0
@@ -40,7 +40,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
     readmission = Readmission(
         quarantined=Quarantined(folder / "quarantine.db"), quarantine=quarantine, inbox=inbox
     )
-    await inbox.start()
+    await start_inbox(inbox, config.catalog)
     await quarantine.start()
     readiness = Readiness(lambda: inbox.prove(clock.now()), monotonic=clock.monotonic)
     sources = verifiers(config)

@@ -50,7 +50,7 @@ from receiver.roles.backups import backup_every
 from receiver.roles.bucket import bucket_of
 from receiver.roles.process import DRAIN_SECONDS, Orders, main
 from receiver.settings import Config
-from receiver.stores import inboxes_of
+from receiver.stores import inboxes_of, start_inbox
 
 # A pasted prompt is a query, too, and nine bytes to a character of most scripts.
 MAX_LINE_BYTES = 1 << 15
@@ -67,7 +67,7 @@ async def run(orders: Orders, stop: asyncio.Event, ready: Callable[[], None]) ->
         blobs = bucket_of(config, catalog)
         stack.push_async_callback(blobs.close)
         inbox = store.writer("web")
-        await inbox.start()
+        await start_inbox(inbox, config.catalog)
         stack.push_async_callback(inbox.close)
         pruner = Pruner(inbox=inbox, orders=partial(store.orders, "web"))
         await stack.enter_async_context(pruner.at_work())

@@ -20,7 +20,7 @@ from archiver.clock import monotonic
 from receiver.simulator import Simulator
 from tests.archiver import postgres_server
 from tests.archiver.postgres_server import PostgresServer
-from tests.receiver.wire import webhook
+from tests.receiver.wire import ask, webhook
 from tests.service import SECRET, Service, eventually, from_simulator, holdfast, running
 from tests.torture.postman import Letter, Postman, working
 
@@ -251,6 +251,26 @@ async def test_a_failover_to_a_synchronous_standby_loses_nothing(tmp_path: Path)
 async def fetched(service: Service) -> int | None:
     """How many pictures it has fetched, once it has."""
     return service.count("archived") or None
+
+
+async def test_a_receiver_that_starts_without_its_server_refuses_until_it_is_there(
+    tmp_path: Path,
+) -> None:
+    """With 503, by which senders know to come again, and not by keeping them waiting."""
+    with postgres_server.running() as server:
+        url = server.new_database()
+        server.stop()
+        catalog = {"url": url, "data_folder": str(tmp_path / "data"), "node": "a"}
+        with running(tmp_path, roles=["receive"], catalog=catalog) as service:
+            request = webhook(body(1), secret=SECRET)
+            assert (await ask(service.public, request)).status == 503
+            server.start()
+            await eventually(partial(taken_in, service.public, request))
+
+
+async def taken_in(port: int, request: bytes) -> bool | None:
+    """Whether it is by now."""
+    return (await ask(port, request)).status == 202 or None
 
 
 def body(number: int) -> bytes:

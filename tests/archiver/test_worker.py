@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from archiver import worker as room
 from archiver.catalog import Catalog, Tables
 from archiver.catalog.jobs import JobRow
 from archiver.errors import CatalogUnavailableError, InboxUnavailableError, LedElsewhereError
+from archiver.leaps import note_time
 from archiver.work import Job, JobKind, JobState, WantedJob
 from archiver.worker import Bench, Settle, Settled, Worker
 from tests.archiver.disks import fill_disk, locked
@@ -330,12 +331,53 @@ async def test_a_job_waits_a_moment_for_a_database_that_cannot_be_asked(
     async with at_work(worker):
         while (found := await row(catalog)).state != "scheduled":
             await asyncio.sleep(0)
-        assert (found.reason, found.run_at) == ("", NOON + timedelta(milliseconds=10))
-        clock.advance(seconds=1)
+        assert (found.reason, found.run_at) == ("", NOON + room.PUT_OFF)
+        assert await first_attempt(catalog) is None
+        clock.advance(seconds=2)
         worker.wake()
         assert (await hands.begun.get()).attempts == 2
     assert (await row(catalog)).state == "completed"
     assert "fault" not in log_file.getvalue()
+
+
+async def first_attempt(catalog: Catalog) -> int | None:
+    """When the one job was first tried, as far as that counts."""
+
+    def asked(tables: Tables) -> int | None:
+        ((at,),) = tables.connection.execute("SELECT first_attempt_at FROM jobs").fetchall()
+        return at if at is None else int(at)
+
+    return await catalog.write(asked)
+
+
+async def test_who_keeps_no_time_ends_no_lease_while_it_leaps(
+    catalog: Catalog, clock: FrozenClock, hands: Hands
+) -> None:
+    """Nobody could renew a lease during an outage; whoever keeps the time puts that right first."""
+    await want(catalog, 1)
+
+    def lease_it(tables: Tables) -> None:
+        note_time(tables, now=clock())
+        tables.jobs.claim(FETCH, limit=1, worker="other", lease_seconds=30, now=clock())
+
+    await catalog.write(lease_it)
+    clock.advance(seconds=60)
+    heard: list[datetime] = []
+    bench = Bench(perform=hands.perform, slots=1, per_host=1)
+    worker = Worker(
+        catalog, {FETCH: bench}, name="w", now=clock, keeps_time=False, hear=heard.append
+    )
+    async with at_work(worker):
+        while not heard:
+            await asyncio.sleep(0)
+        found = await row(catalog)
+        assert (found.state, found.attempts) == ("running", 1)
+        await catalog.write(lambda tables: note_time(tables, now=clock()))
+        clock.advance(seconds=61)
+        await catalog.write(lambda tables: tables.deliveries.beat("archive", now=clock()))
+        hands.may_end.set()
+        worker.wake()
+        assert (await hands.begun.get()).attempts == 2
 
 
 async def test_whoever_was_taken_over_from_leaves_at_once(

@@ -85,8 +85,11 @@ def pid_of(picture: Drawn) -> int:
 
 def children() -> set[int]:
     """The children of this process, also those that are dead and not buried."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    pids: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended just now
+            pids |= set(map(int, (task / "children").read_text().split()))
+    return pids
 
 
 def fds() -> set[str]:

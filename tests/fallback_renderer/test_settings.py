@@ -126,6 +126,7 @@ def test_a_renderer_reads_its_part_of_the_whole_configuration() -> None:
         config.catalog.where,
         config.catalog.folder,
     )
+    assert "hush" not in repr(msgspec.structs.replace(told.catalog, password="hush"))
     assert (told.catalog.allow_unsafe_sqlite, told.render) == (True, with_checkpoint())
     assert (told.bucket.url, told.bucket.endpoint, told.bucket.region) == (
         "s3://archive",

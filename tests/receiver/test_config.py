@@ -348,6 +348,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"catalog": {"url": "postgres:///holdfast?host=db&password=x"}},
         "catalog.url has a password in it",
     ),
+    "a password for another database": (
+        {"catalog": {"url": "postgresql+psycopg://me:hush@db/x"}},
+        "catalog.url = 'postgresql+psycopg://db/x' is not",
+    ),
     "a node with a space": (
         {"catalog": {"url": "postgresql://db/x", "node": "a b"}},
         "catalog.node = 'a b'",
