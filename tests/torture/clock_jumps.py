@@ -81,11 +81,10 @@ async def jump(
         same_processes = before == puppet.service.roles()
     fates = {} if settled else puppet.fates()
     slow = [name for name in puppet.told if "slow" in name]
-    ((taken_back,),) = puppet.rows("SELECT coalesce(sum(crashes), 0) FROM jobs")
     return Jumped(
         webhooks=len(puppet.told),
         twice=sum(puppet.asked(name) - 1 for name in slow),
-        taken_back=taken_back,
+        taken_back=puppet.service.count("lease lost"),
         lost=len(puppet.lost()),
         unequal=len(puppet.unequal()),
         doubled=sum(count - 1 for count in puppet.stored().values()),

@@ -67,8 +67,8 @@ def facts(it: Killed) -> dict[str, object]:
         "slowest answer, s": round(tally.slowest_seconds, 2),
         "first served again, s": [round(it, 2) for it in sorted(it.postman.stopwatch.took_seconds)],
         "objects": len(it.created),
-        "jobs taken back from the dead": count(
-            it.folder / "catalog.db", "SELECT coalesce(sum(crashes), 0) FROM jobs"
+        "claims of jobs": count(
+            it.folder / "catalog.db", "SELECT coalesce(sum(fence), 0) FROM jobs"
         ),
         "left unfinished in the bucket": len(
             list((it.folder / "bucket" / ".holdfast" / "unfinished").glob("*"))
