@@ -12,7 +12,7 @@ from receiver.simulator import Simulator
 from tests.archiver import postgres_server
 from tests.archiver.moto_server import make_bucket, serve_moto
 from tests.archiver.postgres_server import PostgresServer
-from tests.deploy.programs import DEPLOY, program
+from tests.deploy.programs import AROUND_SITE, DEPLOY, program
 from tests.hosts import NETWORK, OUTSIDE, Host, network
 from tests.service import Service, starting, write_config
 
@@ -26,23 +26,6 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "SKTESTSECRET",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-
-_AROUND = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/site.conf;
-}}
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +124,7 @@ def balanced(folder: Path, addresses: list[str]) -> Iterator[None]:
     kept = [it for it in site.splitlines() if "ssl" not in it]
     folder.mkdir()
     (folder / "site.conf").write_text("\n".join(kept))
-    (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
+    (folder / "nginx.conf").write_text(AROUND_SITE.format(folder=folder))
     command = [program("nginx", "nginx-light"), "-e", str(folder / "error.log"), "-c"]
     with subprocess.Popen([*command, str(folder / "nginx.conf")]) as process:
         try:

@@ -13,6 +13,24 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 PATIENCE_SECONDS = 60
 
+# What Debian's own file for nginx has around the sites, but in one process and within a folder.
+AROUND_SITE = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/site.conf;
+}}
+"""
+
 
 def program(name: str, package: str) -> str:
     """Where the program is; skips the test where it is missing."""

@@ -20,29 +20,11 @@ from archiver import clock
 from archiver.inbox.sqlite import SqliteInboxReader
 from receiver.settings import Listen
 from receiver.signatures import DOITONG_HEADER, sign
-from tests.deploy.programs import DEPLOY, free_port, program, run
+from tests.deploy.programs import AROUND_SITE, DEPLOY, free_port, program, run
 from tests.service import SECRET, Service, eventually, running
 
 SITE = (DEPLOY / "nginx.conf").read_text()
 LISTEN = Listen()
-
-# What Debian's own file has around the sites, but in one process and within a folder.
-AROUND = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/site.conf;
-}}
-"""
 
 
 def certificate(folder: Path) -> None:
@@ -79,7 +61,7 @@ def configured(folder: Path, *, port: int, receiver: int) -> Path:
         site = site.replace(ours, here)
     certificate(folder)
     (folder / "site.conf").write_text(site)
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
+    (folder / "nginx.conf").write_text(AROUND_SITE.format(folder=folder))
     return folder / "nginx.conf"
 
 

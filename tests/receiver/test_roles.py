@@ -330,18 +330,20 @@ async def test_a_service_ends_while_a_role_waits_for_its_next_start(
     assert [line["status"] for line in lines] == [1]
 
 
+@pytest.mark.parametrize("share", [2, 0.1], ids=["long", "shortly"])
 async def test_a_role_that_serves_is_back_at_once_however_often_it_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     """Only one that keeps dying without having served waits longer each time."""
     deaths: list[str] = []
     monkeypatch.setattr(supervisor, "_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(supervisor, "_BACKOFF_CAP_SECONDS", 3600)
+    monkeypatch.setattr(supervisor, "_BACKOFF_CAP_SERVED_SECONDS", 0.002)
 
     async def serve_and_die(it: Supervisor, role: str) -> tuple[int, float]:
         deaths.append(role)
         it._told[role] = it.config
-        return -signal.SIGKILL, 2 * supervisor._HEALTHY_SECONDS
+        return -signal.SIGKILL, share * supervisor._HEALTHY_SECONDS
 
     monkeypatch.setattr(Supervisor, "_run_once", serve_and_die)
     service = Supervisor(configuration(tmp_path), ("receive",))
